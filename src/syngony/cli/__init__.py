@@ -1,0 +1,34 @@
+"""The command line: a thin door to the functions of the package.
+
+Nothing heavy is imported before a command that needs it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from syngony.cli import data
+from syngony.errors import SyngonyError
+
+app = typer.Typer(
+    name="syngony",
+    help="Crystal system, symmetry and unit cell from a powder X-ray diffraction pattern.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line on stderr and exit status 1."""
+    try:
+        app()
+    except SyngonyError as error:
+        print(f"syngony: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("syngony: interrupted; what was written stays", file=sys.stderr)
+        sys.exit(130)
