@@ -1,3 +1,56 @@
-"""Syngony determines the crystal system of a material from its powder X-ray diffraction pattern."""
+"""Syngony determines the crystal system of a material from its powder X-ray diffraction pattern.
+
+>>> import syngony
+>>> result = syngony.determine(syngony.read_pattern("scan.xy", wavelength="CuKa"))
+>>> result.crystal_system, result.probability
+
+Names are loaded when first used, so importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from syngony.determination import Determination, determine
+    from syngony.diffraction.reflections import Reflections, reflections
+    from syngony.errors import SyngonyError
+    from syngony.pattern import Pattern
+    from syngony.readers import read_pattern
+    from syngony.structure import Structure
+
+_HOMES = {
+    "Determination": "syngony.determination",
+    "determine": "syngony.determination",
+    "Reflections": "syngony.diffraction.reflections",
+    "reflections": "syngony.diffraction.reflections",
+    "SyngonyError": "syngony.errors",
+    "Pattern": "syngony.pattern",
+    "read_pattern": "syngony.readers",
+    "Structure": "syngony.structure",
+}
+
+__all__ = [
+    "Determination",
+    "Pattern",
+    "Reflections",
+    "Structure",
+    "SyngonyError",
+    "__version__",
+    "determine",
+    "read_pattern",
+    "reflections",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value  # a function wins over the submodule of the same name
+        return value
+    raise AttributeError(f"module 'syngony' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -63,9 +63,7 @@ class Pattern:
         return f"Pattern({len(self)} points, {first:g}-{last:g}°, {self.wavelength:g} Å)"
 
 
-def check_scan(
-    two_theta: ArrayLike, intensity: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def check_scan(two_theta: ArrayLike, intensity: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The two columns of a scan as arrays, or a `PatternError` that says what is wrong with them."""
     try:
         angles = np.array(two_theta, dtype=float).reshape(-1)
@@ -79,9 +77,7 @@ def check_scan(
     if not (np.isfinite(angles).all() and np.isfinite(counts).all()):
         raise PatternError("the scan holds NaN or infinity: remove those points")
     if angles.min() < -1 or angles.max() > 180:
-        raise PatternError(
-            f"angles from {angles.min():g} to {angles.max():g}: 2θ in degrees lies between 0 and 180"
-        )
+        raise PatternError(f"angles from {angles.min():g} to {angles.max():g}: 2θ in degrees lies between 0 and 180")
     steps = np.diff(angles)
     if (steps < 0).all():
         angles, counts, steps = angles[::-1].copy(), counts[::-1].copy(), -steps[::-1]
@@ -95,8 +91,7 @@ def check_scan(
     angles, counts = angles[kept], counts[kept]
     if len(angles) < MIN_POINTS or angles[-1] - angles[0] < MIN_SPAN:
         raise PatternError(
-            f"the scan spans {np.ptp(angles) if len(angles) else 0:.3g} degrees of 2θ: "
-            f"at least {MIN_SPAN:g} are needed"
+            f"the scan spans {np.ptp(angles) if len(angles) else 0:.3g} degrees of 2θ: at least {MIN_SPAN:g} are needed"
         )
     if not (counts > 0).any() or np.ptp(counts) == 0:
         raise PatternError("the scan has no signal: every intensity is the same or below zero")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from functools import cache
 
@@ -42,7 +43,11 @@ def space_group_symbol(space_group_number: int) -> str:
     """Short Hermann-Mauguin symbol of the standard setting, e.g. ``P4_2/mnm`` for 136."""
     import gemmi
 
-    return gemmi.get_spacegroup_reference_setting(space_group_number).short_name()
+    parts = gemmi.get_spacegroup_reference_setting(space_group_number).hm.split()
+    if crystal_system(space_group_number) == "monoclinic":  # P 1 21/c 1 is P2_1/c
+        parts = [part for part in parts if part != "1"]
+    # "P 42/m n m" -> P4_2/mnm: a screw axis is two digits at the head of a symbol's part.
+    return "".join(re.sub(r"^([2346])([1-5])", r"\1_\2", part) for part in parts)
 
 
 def space_group_of(structure: Structure, tolerance: float = LABEL_TOLERANCE) -> int:
@@ -81,9 +86,7 @@ def _distinct_positions(structure: Structure) -> tuple[np.ndarray, np.ndarray, l
         return structure.lattice, structure.frac_coords, [symbols.index(s) + 1 for s in structure.species]
     groups: dict[tuple, list[tuple[str, float]]] = {}
     positions: dict[tuple, np.ndarray] = {}
-    for species, coords, occupancy in zip(
-        structure.species, structure.frac_coords, structure.occupancies, strict=True
-    ):
+    for species, coords, occupancy in zip(structure.species, structure.frac_coords, structure.occupancies, strict=True):
         key = tuple(np.round(coords % 1.0, 4) % 1.0)
         groups.setdefault(key, []).append((species, round(float(occupancy), 3)))
         positions.setdefault(key, coords)

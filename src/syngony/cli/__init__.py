@@ -9,7 +9,9 @@ import sys
 
 import typer
 
-from syngony.cli import data
+from syngony.cli import data, learning
+from syngony.cli.determine import determine
+from syngony.cli.paper import paper
 from syngony.errors import SyngonyError
 
 app = typer.Typer(
@@ -19,7 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(no_args_is_help=True)(determine)
 app.add_typer(data.app, name="data")
+app.command()(learning.train)
+app.command()(learning.export)
+app.command()(learning.evaluate)
+app.command()(learning.models)
+app.command()(paper)
 
 
 def main() -> None:

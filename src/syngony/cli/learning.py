@@ -1,0 +1,140 @@
+"""``syngony train``, ``export``, ``evaluate`` and ``models``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RECIPES = ("paper", "robust")
+
+
+def train(
+    network: Annotated[str, typer.Argument(metavar="MODEL", help="mobilenetv2 or residual_1d.")],
+    structures: Annotated[Path, typer.Option(help="Structure table (Parquet).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    recipe: Annotated[
+        str, typer.Option(help="paper: its images of ideal patterns; robust: made to survive real scans.")
+    ] = "robust",
+    patterns: Annotated[int, typer.Option(help="Patterns to train on, all epochs together.")] = 1_000_000,
+    batch_size: Annotated[int, typer.Option(help="Patterns a step.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of weights, order and patterns.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads of torch; 0 leaves it to torch.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Folder for computed lines; OUTPUT/cache if omitted.")] = None,
+) -> None:
+    """Train a network on a structure table, split by reduced formula."""
+    from syngony.learning import recipes
+
+    recipes.train_recipe(
+        network,
+        structures,
+        output,
+        recipe=recipe,
+        resume=resume,
+        patterns=patterns,
+        batch_size=batch_size,
+        seed=seed,
+        threads=threads,
+        cache=cache,
+    )
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of syngony train.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="NAME.onnx; the card is written beside it.")],
+    card: Annotated[
+        Path | None, typer.Option(help="JSON with further entries of the card: data, licence, figures.")
+    ] = None,
+) -> None:
+    """Make a shippable network (ONNX and a card) of a training run."""
+    from syngony.errors import InputError
+    from syngony.learning.export import export_run
+
+    extra: dict[str, Any] | None = None
+    if card is not None:
+        try:
+            extra = json.loads(card.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{card}: not a readable JSON file ({error})") from None
+    network = export_run(run, output, card=extra)
+    print(f"{output}: {network.card['parameters']:,} parameters, sha256 {network.card['sha256'][:16]}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="A shipped network's name, or an .onnx file.")] = "mobilenetv2",
+    structures: Annotated[Path | None, typer.Option(help="Structure table (Parquet).")] = None,
+    patterns: Annotated[Path | None, typer.Option(help="Table of labelled patterns (Parquet).")] = None,
+    conditions: Annotated[str, typer.Option(help="Of simulated patterns: ideal or lab.")] = "ideal",
+    limit: Annotated[int | None, typer.Option(min=1, help="A random sample of this many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for an HTML report.")] = None,
+) -> None:
+    """Every figure about accuracy, on structures or on labelled patterns."""
+    from syngony.cli.progress import progress_bar
+    from syngony.evaluation import evaluate_patterns, evaluate_structures
+    from syngony.inference import Network
+
+    if (structures is None) == (patterns is None):
+        raise typer.BadParameter("give either --structures or --patterns")
+    if conditions not in ("ideal", "lab"):
+        raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
+    network = Network.load(model)
+    with progress_bar("evaluating", "patterns") as update:
+        if structures is not None:
+            report = evaluate_structures(network, structures, conditions, limit=limit, progress=update)  # type: ignore[arg-type]
+        else:
+            assert patterns is not None
+            report = evaluate_patterns(network, patterns, limit=limit, progress=update)
+    if output is not None:
+        from syngony.report.evaluation import write_evaluation
+
+        write_evaluation(report, output)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    system = report["crystal_system"]
+    low, high = system["interval"]
+    where = f", {report['conditions']} conditions" if report["conditions"] else ""
+    console.print(f"[bold]{report['model']}[/bold] on {report['n']:,} patterns{where}")
+    console.print(
+        f"crystal system {system['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%}), "
+        f"macro F1 {system['macro_f1']:.3f}, calibration error {system['ece']:.3f}"
+    )
+    group = report["space_group"]
+    if group["accuracy"] is not None:
+        console.print(f"space group {group['accuracy']:.1%}, in the first five {group['top5']:.1%}")
+    for name, row in report["baselines"].items():
+        low, high = row["interval"]
+        console.print(f"{name}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%})")
+    table = Table("system", "precision", "recall", "F1", "patterns")
+    for name, row in system["per_class"].items():
+        cells = [f"{row[key]:.2f}" for key in ("precision", "recall", "f1")]
+        table.add_row(name, *cells, f"{row['support']:,}")
+    console.print(table)
+
+
+def models() -> None:
+    """The networks that are shipped: trained on what, how good, hash."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from syngony.inference import Network, shipped_models
+
+    table = Table("name", "network", "trained on", "crystal system", "sha256")
+    for name in shipped_models():
+        card = Network.load(name).card
+        figures = ", ".join(f"{key} {value}" for key, value in card.get("figures", {}).items())
+        data = card.get("data", {})
+        table.add_row(name, card["network"], data.get("source", "?"), figures or "?", card["sha256"][:16])
+    Console().print(table)

@@ -1,0 +1,142 @@
+"""Shipped networks: ONNX files with a JSON card, run by ONNX Runtime; no torch, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.errors import ModelError
+from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.views import ImageView, ProfileView, view_from_dict
+
+DEFAULT_MODEL = "mobilenetv2"
+CARD_FORMAT = 1
+_SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, 231)])
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a network says of n patterns.
+
+    Attributes:
+        systems: (n, 7) probabilities, in the order of `CRYSTAL_SYSTEMS`.
+        space_groups: (n, 230) probabilities, or None when the network only tells systems.
+    """
+
+    systems: NDArray[np.float64]
+    space_groups: NDArray[np.float64] | None
+
+
+class Network:
+    """A network loaded from an ONNX file and its card.
+
+    Attributes:
+        name: of the model.
+        card: what the JSON card says.
+        view: what the network sees of a pattern.
+    """
+
+    def __init__(self, path: Path, card: dict[str, Any]) -> None:
+        self.path = path
+        self.card = card
+        self.name: str = card["name"]
+        self.view: ProfileView | ImageView = view_from_dict(card["view"])
+
+    @classmethod
+    def load(cls, name: str | Path = DEFAULT_MODEL) -> Network:
+        """A shipped network by name, or one of your own by the path of its ``.onnx`` file.
+
+        Raises:
+            ModelError: no such network, no card beside it, or its hash differs from the card's.
+        """
+        path = _locate(name)
+        card = read_card(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != card["sha256"]:
+            raise ModelError(f"{path.name}: its sha256 differs from its card's: damaged; install or export it again")
+        return cls(path, card)
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+
+    def scores(self, inputs: NDArray[np.float32]) -> Scores:
+        """Probabilities for (n, *view.shape) inputs, calibrated by the card's temperature."""
+        name = self._session.get_inputs()[0].name
+        logits = self._session.run(None, {name: np.ascontiguousarray(inputs, dtype=np.float32)})[0]
+        return scores_from_logits(logits, float(self.card.get("temperature", 1.0)))
+
+    def scores_in_batches(self, inputs: Iterable[NDArray[np.float32]], size: int = 64) -> Iterator[Scores]:
+        """`scores` of a stream of single inputs, some at a time."""
+        batch: list[NDArray[np.float32]] = []
+        for item in inputs:
+            batch.append(item)
+            if len(batch) == size:
+                yield self.scores(np.stack(batch))
+                batch = []
+        if batch:
+            yield self.scores(np.stack(batch))
+
+
+def scores_from_logits(logits: NDArray[np.floating], temperature: float = 1.0) -> Scores:
+    """Softmax at a temperature; of 230 space groups, the systems are the sums."""
+    scaled = np.asarray(logits, dtype=float) / temperature
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities = weights / weights.sum(axis=1, keepdims=True)
+    if probabilities.shape[1] == len(CRYSTAL_SYSTEMS):
+        return Scores(probabilities, None)
+    systems = np.zeros((len(probabilities), len(CRYSTAL_SYSTEMS)))
+    for system in range(len(CRYSTAL_SYSTEMS)):
+        systems[:, system] = probabilities[:, system == _SYSTEM_OF_GROUP].sum(axis=1)
+    return Scores(systems, probabilities)
+
+
+def shipped_models() -> list[str]:
+    """Names of the networks in the package."""
+    folder = Path(str(files("syngony").joinpath("models")))
+    return sorted(path.stem for path in folder.glob("*.onnx"))
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card beside an ONNX file.
+
+    Raises:
+        ModelError: missing, not JSON, or of another format.
+    """
+    place = path.with_suffix(".json")
+    try:
+        card = json.loads(place.read_text())
+    except OSError:
+        raise ModelError(f"{path}: no card {place.name} beside it; make both with syngony export") from None
+    except ValueError as error:
+        raise ModelError(f"{place}: not JSON ({error}); make it again with syngony export") from None
+    missing = [key for key in ("name", "view", "sha256", "format") if key not in card]
+    if missing or card["format"] != CARD_FORMAT:
+        raise ModelError(f"{place}: not a card of format {CARD_FORMAT}; make it again with syngony export")
+    return card
+
+
+def _locate(name: str | Path) -> Path:
+    text = str(name)
+    if text.endswith(".onnx"):
+        path = Path(text)
+        if not path.is_file():
+            raise ModelError(f"{text}: no such file")
+        return path
+    path = Path(str(files("syngony").joinpath(f"models/{text}.onnx")))
+    if text not in shipped_models():
+        raise ModelError(f"no model {text!r}: choose one of {', '.join(shipped_models()) or 'none'} or pass an .onnx")
+    return path

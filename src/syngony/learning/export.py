@@ -1,0 +1,93 @@
+"""A trained run as a shippable network: ONNX and a JSON card."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import syngony
+from syngony.errors import ModelError
+from syngony.inference import CARD_FORMAT, Network
+from syngony.learning.training import Classifier, TrainingSettings, load_run
+from syngony.views import view_from_dict
+
+OPSET = 17
+AGREEMENT = 1e-3
+"""Largest difference of a logit between torch and ONNX Runtime that is passed."""
+
+
+def export_run(
+    run: Path | str, output: Path | str, *, card: dict[str, Any] | None = None, which: str = "best"
+) -> Network:
+    """Write ``output`` (.onnx) and its card, checked against torch.
+
+    Args:
+        run: folder of `train`.
+        output: ends in ``.onnx``; the card is written beside it.
+        card: further entries: data, licence, attribution, figures, temperature.
+        which: checkpoint, ``best`` or ``last``.
+
+    Raises:
+        ModelError: no run there, a wrong file name, or the exported network disagrees with torch.
+    """
+    output = Path(output)
+    if output.suffix != ".onnx":
+        raise ModelError(f"{output}: name the file NAME.onnx")
+    model = load_run(run, which)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    example = torch.rand(2, *view_from_dict(model.settings.view).shape)
+    torch.onnx.export(
+        model,
+        (example,),
+        str(partial),
+        input_names=["pattern"],
+        output_names=["logits"],
+        dynamic_axes={"pattern": {0: "n"}, "logits": {0: "n"}},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+    settings = TrainingSettings.read(Path(run))
+    entries = {
+        "format": CARD_FORMAT,
+        "name": output.stem,
+        "network": settings.network,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "view": settings.view,
+        "head": settings.head,
+        "training": asdict(settings),
+        "sha256": digest,
+        "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {
+            "syngony": syngony.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "temperature": 1.0,
+        **(card or {}),
+    }
+    partial.replace(output)
+    output.with_suffix(".json").write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    network = Network.load(output)
+    _check_agreement(model, network, example.numpy())
+    return network
+
+
+def _check_agreement(model: Classifier, network: Network, inputs: NDArray[np.float32]) -> None:
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(inputs)).numpy()
+    session = network._session
+    actual = session.run(None, {session.get_inputs()[0].name: inputs})[0]
+    worst = float(np.abs(expected - actual).max())
+    if worst > AGREEMENT:
+        raise ModelError(f"the exported network differs from torch by {worst:.2g} in a logit: do not ship it")

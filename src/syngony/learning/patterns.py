@@ -1,0 +1,154 @@
+"""Patterns for training: rendered fresh for every epoch from cached lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from syngony.diffraction.laboratory import Laboratory, measure
+from syngony.diffraction.profile import PaperGrid, stick_pattern
+from syngony.learning.line_cache import LineCache
+from syngony.pattern import two_theta_from_q
+from syngony.symmetry import crystal_system_index
+from syngony.views import ImageView, ProfileView
+from syngony.views.profile import REFERENCE_WAVELENGTH
+
+PatternKind = Literal["ideal", "lab", "mixed"]
+
+
+class Renderer:
+    """Network inputs of cached structures.
+
+    Args:
+        cache: lines.
+        view: what the network sees.
+        conditions: ``ideal`` (the paper's pattern), ``lab`` (a drawn instrument and sample) or
+            ``mixed`` (each drawn, `ideal_share` of them ideal).
+        grid: step and filter of the ideal pattern.
+        laboratory: ranges of the lab patterns.
+        ideal_share: of ``mixed``.
+        keep: remember inputs of ideal patterns (float32, the view's size each), for small tables.
+    """
+
+    def __init__(
+        self,
+        cache: LineCache,
+        view: ProfileView | ImageView,
+        conditions: PatternKind = "ideal",
+        grid: PaperGrid | None = None,
+        laboratory: Laboratory | None = None,
+        ideal_share: float = 0.5,
+        keep: bool = False,
+    ) -> None:
+        self.cache = cache
+        self.view = view
+        self.conditions = conditions
+        self.grid = grid or PaperGrid()
+        self.laboratory = laboratory or Laboratory()
+        self.ideal_share = ideal_share
+        self._kept: dict[int, NDArray[np.float32]] | None = {} if keep else None
+
+    def __call__(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """One network input of structure `index`; the generator decides everything random."""
+        q, intensity = self.cache.lines(index)
+        ideal = self.conditions == "ideal" or (self.conditions == "mixed" and rng.random() < self.ideal_share)
+        if ideal:
+            return self._ideal(index)
+        conditions = self.laboratory.draw(rng)
+        other = self.cache.lines(int(rng.integers(len(self.cache)))) if conditions.impurity > 0 else None
+        scan = measure(q, intensity, conditions, rng, impurity=other)
+        return self.view.from_scan(*scan, REFERENCE_WAVELENGTH)
+
+    def _ideal(self, index: int) -> NDArray[np.float32]:
+        if self._kept is not None and index in self._kept:
+            return self._kept[index]
+        q, intensity = self.cache.lines(index)
+        pattern = stick_pattern(two_theta_from_q(q, REFERENCE_WAVELENGTH), intensity, self.grid)
+        image = self.view.from_scan(self.grid.two_theta, pattern, REFERENCE_WAVELENGTH)
+        if self._kept is not None:
+            self._kept[index] = image
+        return image
+
+
+class RenderedPatterns(IterableDataset):
+    """Batches of (input, crystal system index, space group index) for one epoch.
+
+    A pattern depends on the seed, the epoch and its position only: the number of loading processes
+    changes nothing.
+
+    Args:
+        renderer: makes the inputs.
+        indices: structures to draw from.
+        patterns: how many patterns an epoch has.
+        batch_size: patterns in a batch; the last, smaller one is left out when `shuffle`.
+        seed, epoch: of the random generators.
+        shuffle: draw without replacement, beginning again when all are used; else in order.
+        balance: draw each crystal system equally often.
+        labels: (n,) space group numbers in place of the cache's own.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        indices: Sequence[int] | NDArray[np.int64],
+        patterns: int | None = None,
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        epoch: int = 0,
+        shuffle: bool = True,
+        balance: bool = False,
+        labels: NDArray[np.integer] | None = None,
+    ) -> None:
+        super().__init__()
+        self.renderer = renderer
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self.patterns = patterns or len(self.indices)
+        self.batch_size = batch_size
+        self.seed, self.epoch = seed, epoch
+        self.shuffle, self.balance = shuffle, balance
+        self.space_group = np.asarray(renderer.cache.space_group if labels is None else labels)
+        self.system = np.array([crystal_system_index(int(g)) for g in self.space_group])
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.patterns, self.batch_size)
+        return full if self.shuffle else full + (rest > 0)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        worker = get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        drawn = self._draw()
+        for batch in range(first, len(self), stride):
+            chosen = drawn[batch * self.batch_size : (batch + 1) * self.batch_size]
+            inputs = np.empty((len(chosen), *self.renderer.view.shape), np.float32)
+            for row, index in enumerate(chosen):
+                position = batch * self.batch_size + row
+                rng = np.random.default_rng((self.seed, self.epoch, position))
+                inputs[row] = self.renderer(int(index), rng)
+            yield (
+                torch.from_numpy(inputs),
+                torch.from_numpy(self.system[chosen]),
+                torch.from_numpy(self.space_group[chosen].astype(np.int64) - 1),
+            )
+
+    def _draw(self) -> NDArray[np.int64]:
+        """(patterns,) structure indices of this epoch."""
+        if not self.shuffle:
+            return self.indices[: self.patterns]
+        if self.balance:
+            rng = np.random.default_rng((self.seed, 1, self.epoch))
+            systems = self.system[self.indices]
+            present = np.unique(systems)
+            members = [self.indices[systems == s] for s in present]
+            return np.array([rng.choice(members[s]) for s in rng.integers(len(present), size=self.patterns)])
+        # A stream of permutations of all structures, of which each epoch takes the next stretch.
+        start, n = self.epoch * self.patterns, len(self.indices)
+        rounds = range(start // n, (start + self.patterns - 1) // n + 1)
+        stream = np.concatenate([np.random.default_rng((self.seed, 2, r)).permutation(self.indices) for r in rounds])
+        begin = start - rounds[0] * n
+        return stream[begin : begin + self.patterns]

@@ -1,0 +1,102 @@
+"""Ways to train that have a name: the paper's, and ours that survives a real scan."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.errors import InputError
+from syngony.learning.line_cache import LineCache, build_line_cache
+from syngony.learning.split import sides_of
+from syngony.learning.training import Classifier, TrainingSettings, train
+from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.views import ImageView, ProfileView
+
+log = logging.getLogger(__name__)
+
+RECIPES = ("paper", "robust")
+
+
+def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) -> TrainingSettings:
+    """Settings of a named recipe for a network.
+
+    ``paper``: images by viridis of ideal patterns, 7 outputs. ``robust``: ln Q, square-root
+    intensities, half of the patterns ideal and half from a drawn laboratory, 230 outputs of which
+    systems are sums.
+
+    Raises:
+        InputError: no such recipe or network.
+    """
+    if recipe not in RECIPES:
+        raise InputError(f"no recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    if network == "mobilenetv2":
+        view: ImageView | ProfileView = ImageView() if recipe == "paper" else robust_image()
+    elif network == "residual_1d":
+        view = ProfileView("two_theta", 4096, (0.0, 90.0), "linear", False) if recipe == "paper" else ProfileView()
+    else:
+        raise InputError(f"no network {network!r}: choose mobilenetv2 or residual_1d")
+    defaults: dict[str, Any] = {"network": network, "view": view.as_dict(), "patterns": patterns}
+    if recipe == "paper":
+        defaults |= {"conditions": "ideal", "head": "system"}
+    else:
+        defaults |= {"conditions": "mixed", "head": "space_group"}
+    return TrainingSettings(**(defaults | changes))
+
+
+def robust_image() -> ImageView:
+    """The image of the shipped MobileNetV2: 6,912 points of ln Q, eight octaves of Q in 48 rows."""
+    return ImageView(
+        size=48,
+        colour_map="planes",
+        axis="ln_q",
+        two_theta_range=(5.06, 90.0),
+        intensity="sqrt",
+        background=True,
+    )
+
+
+def train_recipe(
+    network: str,
+    structures: Path | str,
+    output: Path | str,
+    *,
+    recipe: str = "robust",
+    resume: bool = False,
+    patterns: int = 1_000_000,
+    batch_size: int = 64,
+    seed: int = 0,
+    threads: int = 0,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> Classifier:
+    """``syngony train``: lines from the cache or computed, the split by formula, then training.
+
+    Raises:
+        InputError: unknown recipe or network, or a table too small to split.
+        TableError, ModelError: see `build_line_cache` and `train`.
+    """
+    settings = recipe_settings(network, recipe, patterns, batch_size=batch_size, seed=seed, threads=threads)
+    lines = build_line_cache(structures, cache or Path(output) / "cache")
+    sides = sides_of(lines.formula)
+    train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
+    require_enough(lines, train_rows, validation_rows, batch_size)
+    return train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress)
+
+
+def require_enough(
+    cache: LineCache, train_rows: NDArray[np.int64], held_out: NDArray[np.int64], batch_size: int
+) -> None:
+    """Raise `InputError` when a split leaves too little to train or to validate on."""
+    if len(train_rows) < batch_size or len(held_out) == 0:
+        raise InputError(
+            f"{len(cache)} structures split into {len(train_rows)} to train and {len(held_out)} held out: "
+            "too few; give a larger table"
+        )
+    present = {crystal_system_index(int(n)) for n in np.unique(cache.space_group[train_rows])}
+    for index, name in enumerate(CRYSTAL_SYSTEMS):
+        if index not in present:
+            log.warning("no %s structure to train on: the network cannot learn to name it", name)

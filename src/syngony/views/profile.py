@@ -1,0 +1,155 @@
+"""A pattern on the axis of a network: any wavelength, range and step onto one grid."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from syngony.errors import PatternError
+from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
+from syngony.views.background import opening_background
+from syngony.wavelengths import TUBE_LINES
+
+REFERENCE_WAVELENGTH = TUBE_LINES["CuKa"]
+"""A 2θ axis is that of CuKa whatever the wavelength of the scan: positions go by way of Q."""
+
+_REGULAR_STEP = 0.02  # degrees (CuKa): the grid on which the background is found
+
+INTENSITY_SCALES = {"linear": 1.0, "sqrt": 0.5, "fourth root": 0.25}
+
+
+@dataclass(frozen=True)
+class ProfileView:
+    """A pattern as a vector of a fixed length, values in [0, 1].
+
+    Attributes:
+        axis: ``two_theta`` (degrees, as with CuKa) or ``ln_q`` (ln of Q = 1/d^2: a change of the
+            lattice's scale is a translation).
+        points: length of the vector.
+        two_theta_range: degrees of CuKa; both axes cover the same lines.
+        intensity: ``linear``, ``sqrt`` or ``fourth root`` of the height relative to the strongest point.
+        background: True to remove a background first; a real scan has one, the paper's has none.
+    """
+
+    axis: Literal["two_theta", "ln_q"] = "ln_q"
+    points: int = 4096
+    two_theta_range: tuple[float, float] = (5.06, 90.0)
+    intensity: str = "sqrt"
+    background: bool = True
+
+    def __post_init__(self) -> None:
+        if self.intensity not in INTENSITY_SCALES:
+            raise ValueError(f"intensity is one of {', '.join(INTENSITY_SCALES)}, not {self.intensity!r}")
+        object.__setattr__(self, "two_theta_range", tuple(float(x) for x in self.two_theta_range))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Settings as plain values, for a model card."""
+        return {"kind": "profile", **asdict(self)}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one network input."""
+        return (1, self.points)
+
+    def __call__(self, pattern: Pattern) -> NDArray[np.float32]:
+        """One network input: float32 of `shape`.
+
+        Raises:
+            PatternError: the scan does not reach into the view's range.
+        """
+        return self.from_scan(pattern.two_theta, pattern.intensity, pattern.wavelength)
+
+    def from_scan(
+        self, two_theta: NDArray[np.floating], intensity: NDArray[np.floating], wavelength: float
+    ) -> NDArray[np.float32]:
+        """`__call__` on bare arrays (already checked), as training does."""
+        return self.profile(two_theta, intensity, wavelength)[None]
+
+    def profile(
+        self, two_theta: NDArray[np.floating], intensity: NDArray[np.floating], wavelength: float
+    ) -> NDArray[np.float32]:
+        """(points,) vector in [0, 1]: mean intensity in each cell of the grid, zero where not measured."""
+        angles = two_theta
+        if abs(wavelength - REFERENCE_WAVELENGTH) > 1e-4:
+            angles = two_theta_from_q(q_from_two_theta(two_theta, wavelength), REFERENCE_WAVELENGTH)
+            seen = np.isfinite(angles)
+            angles, intensity = angles[seen], intensity[seen]
+        low, high = self.two_theta_range
+        inside = (angles >= low - 0.1) & (angles <= high + 0.1)
+        if np.count_nonzero(inside) < 2:
+            raise PatternError(
+                f"the scan has no point between d = {self._d(high):.2f} and {self._d(low):.1f} Å, "
+                "which the network sees: check the wavelength"
+            )
+        angles, values = angles[inside], np.asarray(intensity, dtype=float)[inside]
+        if self.background:
+            angles, values = _without_background(angles, values)
+        cells = _cell_means(angles, values, self._edges)
+        top = cells.max()
+        if top > 0:
+            cells = np.clip(cells / top, 0.0, 1.0)
+        exponent = INTENSITY_SCALES[self.intensity]
+        return (cells if exponent == 1.0 else cells**exponent).astype(np.float32)
+
+    @cached_property
+    def _edges(self) -> NDArray[np.float64]:
+        """(points + 1,) edges of the grid's cells, degrees of CuKa."""
+        if self.axis == "two_theta":
+            return np.linspace(*self.two_theta_range, self.points + 1)
+        first, last = np.log(q_from_two_theta(self.two_theta_range, REFERENCE_WAVELENGTH))
+        return two_theta_from_q(np.exp(np.linspace(first, last, self.points + 1)), REFERENCE_WAVELENGTH)
+
+    @staticmethod
+    def _d(two_theta: float) -> float:
+        return float(1 / np.sqrt(max(q_from_two_theta(two_theta, REFERENCE_WAVELENGTH), 1e-9)))
+
+
+def _without_background(
+    angles: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scan on a regular grid with its background subtracted; negative values stay for the mean."""
+    n = max(2, int((angles[-1] - angles[0]) / _REGULAR_STEP) + 1)
+    edges = angles[0] + _REGULAR_STEP * (np.arange(n + 1) - 0.5)
+    regular = _cell_means(angles, values, edges)
+    centres = angles[0] + _REGULAR_STEP * np.arange(n)
+    return centres, regular - opening_background(regular, _REGULAR_STEP)
+
+
+@njit(cache=True, error_model="numpy")
+def _cell_means(x, y, edges):
+    """Mean of the piecewise linear curve (x, y) over each cell; zero outside the measured range.
+
+    Works for cells finer than the steps (interpolation) and coarser (the area under a line is kept).
+
+    Args:
+        x, y: (n,) increasing positions, and values.
+        edges: (m + 1,) increasing edges of the cells.
+
+    Returns:
+        (m,) means.
+    """
+    n, m = x.shape[0], edges.shape[0] - 1
+    means = np.zeros(m)
+    i = 0  # the segment x[i]..x[i + 1] that holds the running position
+    for cell in range(m):
+        low, high = max(edges[cell], x[0]), min(edges[cell + 1], x[n - 1])
+        if high <= low:
+            continue
+        while i < n - 2 and x[i + 1] <= low:
+            i += 1
+        area, position = 0.0, low
+        while True:
+            end = min(high, x[i + 1])
+            slope = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
+            area += (end - position) * (y[i] + slope * (0.5 * (position + end) - x[i]))
+            position = end
+            if end >= high or i >= n - 2:
+                break
+            i += 1
+        means[cell] = area / (edges[cell + 1] - edges[cell])
+    return means
