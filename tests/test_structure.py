@@ -92,7 +92,9 @@ def test_impossible_cells_are_refused(cell):
         lattice_vectors(cell)
 
 
-@given(st.dictionaries(st.sampled_from(["Na", "Cl", "O", "Ti", "H"]), st.integers(1, 12), min_size=1), st.integers(1, 7))
+@given(
+    st.dictionaries(st.sampled_from(["Na", "Cl", "O", "Ti", "H"]), st.integers(1, 12), min_size=1), st.integers(1, 7)
+)
 def test_a_multiple_cell_has_the_same_reduced_formula(amounts, factor):
     once = "".join(f"{s}{n}" for s, n in amounts.items())
     many = " ".join(f"{s}{n * factor}" for s, n in reversed(amounts.items()))

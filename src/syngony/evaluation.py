@@ -14,7 +14,7 @@ from syngony import metrics
 from syngony.diffraction.laboratory import Laboratory, measure
 from syngony.diffraction.profile import PaperGrid, paper_pattern
 from syngony.diffraction.reflections import reflections
-from syngony.errors import InputError, PatternError, TableError
+from syngony.errors import InputError, PatternError, StructureError, TableError
 from syngony.inference import Network, Scores
 from syngony.pattern import Pattern
 from syngony.structure import reduced_formula
@@ -63,7 +63,7 @@ def evaluate_structures(
         seed: of the sample and the laboratory.
 
     Returns:
-        The object of ``syngony evaluate --json``.
+        The object of ``syngony evaluate --json``; ``skipped`` names structures that cannot be simulated.
 
     Raises:
         TableError: the table cannot be read or is empty.
@@ -74,8 +74,10 @@ def evaluate_structures(
     rows = np.arange(source.num_rows)
     if limit is not None and limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))
-    patterns = _simulated(source.take(rows), conditions, seed)
-    return {**_evaluate(network, patterns, len(rows), progress), "conditions": conditions}
+    skipped: list[str] = []
+    patterns = _simulated(source.take(rows), conditions, seed, skipped)
+    report = _evaluate(network, patterns, len(rows), progress)
+    return {**report, "conditions": conditions, "skipped": skipped}
 
 
 def evaluate_patterns(
@@ -122,16 +124,20 @@ def read_labelled_patterns(path: Path | str) -> list[LabelledPattern]:
     return patterns
 
 
-def _simulated(source: Any, conditions: str, seed: int) -> Iterator[LabelledPattern]:
-    """Patterns of a table's rows, in order."""
+def _simulated(source: Any, conditions: str, seed: int, skipped: list[str]) -> Iterator[LabelledPattern]:
+    """Patterns of a table's rows, in order; impossible structures are named in `skipped`."""
     if conditions not in ("ideal", "lab"):
         raise InputError(f"conditions are ideal or lab, not {conditions!r}")
     grid, laboratory, previous = PaperGrid(), Laboratory(), None
     number = 0
     for batch in source.to_batches(max_chunksize=2000):
         for row in batch.to_pylist():
-            record = StructureRecord.from_row(row)
-            lines = reflections(record.structure, _WAVELENGTH, (0.0, 94.0 if conditions == "lab" else 90.0))
+            try:
+                record = StructureRecord.from_row(row)
+                lines = reflections(record.structure, _WAVELENGTH, (0.0, 94.0 if conditions == "lab" else 90.0))
+            except StructureError as error:
+                skipped.append(f"{row['material_id']}: {error}")
+                continue
             if conditions == "ideal":
                 two_theta, intensity = grid.two_theta, paper_pattern(lines, grid)
             else:
@@ -161,6 +167,8 @@ def _evaluate(
             yield network.view(item.pattern)
 
     scores = list(network.scores_in_batches(inputs()))
+    if not scores:
+        raise TableError("no pattern could be made of the table: nothing to evaluate")
     systems = np.concatenate([s.systems for s in scores])
     groups = _joined_groups(scores)
     true = np.array([crystal_system_index(numbers[0]) for numbers in truth])

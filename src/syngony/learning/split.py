@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syngony.structure import reduced_formula
+from syngony.structure_table import read_table
 
 TEST_SHARE = 0.05
 VALIDATION_SHARE = 0.02
@@ -32,3 +35,28 @@ def side_of(formula: str) -> str:
 def sides_of(formulas: Iterable[str]) -> NDArray[np.str_]:
     """`side_of` each formula, as an array."""
     return np.array([side_of(formula) for formula in formulas])
+
+
+def split_table(table: Path | str, output: Path | str, side: str) -> int:
+    """Write the rows of one side of a structure table as a table of its own; returns their number.
+
+    Args:
+        table: Parquet structure table.
+        output: the table to write, whole or not at all; metadata are kept.
+        side: one of `SIDES`.
+
+    Raises:
+        TableError: the table cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    source, output = read_table(table), Path(output)
+    rows = np.flatnonzero(sides_of(source["formula"].to_pylist()) == side)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(source.take(rows), partial, compression="zstd")
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(rows)

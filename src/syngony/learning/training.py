@@ -15,13 +15,13 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from syngony import networks
 from syngony.errors import ModelError
+from syngony.learning.curves import CurveWriter
 from syngony.learning.line_cache import LineCache
 from syngony.learning.patterns import PatternKind, RenderedPatterns, Renderer
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
@@ -135,7 +135,8 @@ class Classifier(pl.LightningModule):
             self.network.backbone().requires_grad_(not frozen).train(not frozen)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        """One step; logs the loss and the accuracy."""
+        """One step; logs the loss and the accuracy. Dropout is a function of the step alone, for resuming."""
+        torch.manual_seed(self.settings.seed * 10_000_019 + self.global_step)
         inputs, system, group = batch
         logits = self(inputs)
         loss = self.loss(logits, system, group)
@@ -233,8 +234,8 @@ def train(
 ) -> Classifier:
     """Train a network, or go on with a run that was interrupted.
 
-    Writes ``settings.json``, ``checkpoints/last.ckpt`` and ``best.ckpt``, and ``curves/metrics.csv``
-    in `folder`. A resumed run renders the same patterns in the same order.
+    Writes ``settings.json``, ``checkpoints/last.ckpt`` and ``best.ckpt``, and ``curves.csv`` in
+    `folder`. A resumed run renders the same patterns in the same order.
 
     Args:
         settings: of the run; with `resume` those of the folder are used.
@@ -262,6 +263,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.set_flush_denormal(True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
     pl.seed_everything(settings.seed, verbose=False)
     renderer = renderer or Renderer(cache, view_from_dict(settings.view), settings.conditions)
     data = PatternData(settings, renderer, np.asarray(train_indices), np.asarray(validation_indices), labels)
@@ -275,14 +277,13 @@ def train(
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=settings.epochs,
-        callbacks=[keeper, EarlyStopping("val_loss", patience=settings.patience)],
-        logger=CSVLogger(folder, name="", version="curves"),
+        callbacks=[keeper, EarlyStopping("val_loss", patience=settings.patience), CurveWriter(folder / "curves.csv")],
+        logger=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         gradient_clip_val=1.0,
-        log_every_n_steps=50,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -46,20 +46,20 @@ def draw_confusion_matrix(matrix: Any, path: Path | str, title: str = "") -> Non
     save_figure(figure, path)
 
 
-def draw_curves(metrics_csv: Path | str, path: Path | str, transfer_epochs: int = 0) -> None:
+def draw_curves(curves_csv: Path | str, path: Path | str, transfer_epochs: int = 0) -> None:
     """Loss and accuracy on training and validation patterns, epoch by epoch.
 
     Args:
-        metrics_csv: ``curves/metrics.csv`` of a run.
+        curves_csv: ``curves.csv`` of a run.
         path: the file.
         transfer_epochs: epochs of the first stage, marked when there are any.
     """
     curves: dict[str, list[tuple[int, float]]] = {}
-    with Path(metrics_csv).open(newline="") as stream:
+    with Path(curves_csv).open(newline="") as stream:
         for row in csv.DictReader(stream):
             for name in ("train_loss", "val_loss", "train_accuracy", "val_accuracy"):
                 if row.get(name):
-                    curves.setdefault(name, []).append((int(row["epoch"]) + 1, float(row[name])))
+                    curves.setdefault(name, []).append((int(row["epoch"]), float(row[name])))
     figure = new_figure((9.0, 3.8))
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for side, colour in (("train", "#0072B2"), ("val", "#D55E00")):

@@ -254,8 +254,7 @@ def _write_page(
 ) -> None:
     confusion, curves = folder / "confusion_matrix.png", folder / "curves.png"
     figures.draw_confusion_matrix(report["crystal_system"]["confusion_matrix"], confusion)
-    metrics_csv = folder / "run" / "curves" / "metrics.csv"
-    figures.draw_curves(metrics_csv, curves, model.settings.transfer_epochs)
+    figures.draw_curves(folder / "run" / "curves.csv", curves, model.settings.transfer_epochs)
     page = Page("Crystal system with MobileNetV2: the paper's experiment")
     page.heading("Structures")
     shares = proportions(counts)

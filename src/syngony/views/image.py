@@ -57,7 +57,7 @@ class ImageView:
         """Settings as plain values, for a model card."""
         settings = asdict(self)
         settings.pop("view")
-        return {"kind": "image", **settings}
+        return {"kind": "image", **settings, "two_theta_range": list(self.two_theta_range)}
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ class ProfileView:
 
     def as_dict(self) -> dict[str, Any]:
         """Settings as plain values, for a model card."""
-        return {"kind": "profile", **asdict(self)}
+        return {"kind": "profile", **asdict(self), "two_theta_range": list(self.two_theta_range)}
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,0 +1,277 @@
+"""Splits, caches, rendering, training, export: on a small table made here, in seconds."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import TEXTBOOK
+
+from syngony.structure import Structure
+from syngony.structure_table import StructureRecord, TableInfo, write_structures
+from syngony.symmetry import space_group_of
+
+torch = pytest.importorskip("torch", reason="training needs the 'train' extra")
+
+from syngony.errors import InputError, ModelError  # noqa: E402
+from syngony.inference import Network, scores_from_logits  # noqa: E402
+from syngony.learning.export import export_run  # noqa: E402
+from syngony.learning.line_cache import LineCache, build_line_cache  # noqa: E402
+from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
+from syngony.learning.recipes import recipe_settings, train_recipe  # noqa: E402
+from syngony.learning.split import SIDES, side_of, split_table  # noqa: E402
+from syngony.learning.training import Classifier, TrainingSettings, load_run, train  # noqa: E402
+from syngony.views import ImageView, ProfileView  # noqa: E402
+
+VIEW = ImageView(size=32, colour_map="planes", axis="ln_q", two_theta_range=(5.06, 90), background=True)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Textbook crystals with drawn lattice scales, each under a formula of its own."""
+    metals = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Cu", "Ag", "Au", "Ni", "Co", "Fe")
+    rng = np.random.default_rng(3)
+    records = []
+    for number in range(170):
+        build = list(TEXTBOOK.values())[number % len(TEXTBOOK)]
+        parent = build()
+        swap = {s: metals[(number + i) % len(metals)] for i, s in enumerate(sorted(set(parent.species) - {"O"}))}
+        species = [swap.get(s, s) for s in parent.species]
+        crystal = Structure(parent.lattice * rng.uniform(0.9, 1.1), species, parent.frac_coords)
+        records.append(StructureRecord(f"test-{number}", space_group_of(crystal), crystal))
+    path = tmp_path_factory.mktemp("table") / "table.parquet"
+    assert write_structures(path, records, TableInfo("tests", "none")) == 170
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(table, tmp_path_factory):
+    return build_line_cache(table, tmp_path_factory.mktemp("cache"), workers=1)
+
+
+def small(**changes) -> TrainingSettings:
+    defaults = {
+        "network": "mobilenetv2",
+        "view": VIEW.as_dict(),
+        "head": "space_group",
+        "conditions": "mixed",
+        "patterns": 96,
+        "epoch_patterns": 32,
+        "validation_patterns": 16,
+        "batch_size": 16,
+        "threads": 1,
+    }
+    return TrainingSettings(**(defaults | changes))
+
+
+def test_a_formula_is_always_on_one_side_and_the_shares_are_as_stated(table, tmp_path):
+    assert side_of("Ti2 O4") == side_of("O2Ti") == side_of("Ti8 O16")
+    drawn = [side_of(f"Na{i} Cl{i + 1}") for i in range(1, 4001)]
+    assert 0.035 < drawn.count("test") / 4000 < 0.065
+    assert 0.01 < drawn.count("validation") / 4000 < 0.03
+    counts = [split_table(table, tmp_path / f"{side}.parquet", side) for side in SIDES]
+    assert sum(counts) == 170
+
+
+def test_the_cache_holds_the_lines_and_is_made_once(cache, table, tmp_path):
+    assert len(cache) == 170
+    q, intensity = cache.lines(1)
+    assert intensity.max() == pytest.approx(100.0)
+    assert (np.diff(q) > 0).all()
+    calls = []
+    first = build_line_cache(table, tmp_path, workers=1, progress=lambda *a: calls.append(a))
+    again = build_line_cache(table, tmp_path, workers=1, progress=lambda *a: calls.append(a))
+    assert len(calls) == 1
+    assert np.array_equal(first.q, again.q)
+    some = build_line_cache(table, tmp_path, rows=np.array([3, 5]), workers=1)
+    assert some.material_id.tolist() == ["test-3", "test-5"]
+    assert np.array_equal(some.lines(1)[0], first.lines(5)[0])
+
+
+@pytest.mark.parametrize("conditions", ["ideal", "lab", "mixed"])
+def test_a_seed_decides_the_patterns(cache, conditions):
+    renderer = Renderer(cache, VIEW, conditions)
+
+    def epoch(seed: int, number: int) -> torch.Tensor:
+        batches = RenderedPatterns(renderer, range(100), 32, batch_size=8, seed=seed, epoch=number)
+        return torch.cat([inputs for inputs, _, _ in batches])
+
+    assert torch.equal(epoch(1, 0), epoch(1, 0))
+    assert not torch.equal(epoch(1, 0), epoch(2, 0))
+    assert not torch.equal(epoch(1, 0), epoch(1, 1))
+    values = epoch(1, 0)
+    assert values.shape == (32, 3, 32, 32)
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+def test_loading_processes_change_nothing(cache):
+    patterns = RenderedPatterns(Renderer(cache, VIEW, "lab"), range(100), 48, batch_size=8, seed=4)
+    alone = list(torch.utils.data.DataLoader(patterns, batch_size=None))
+    shared = list(torch.utils.data.DataLoader(patterns, batch_size=None, num_workers=2))
+    for one, other in zip(alone, shared, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_every_structure_is_seen_once_before_any_is_seen_again(cache):
+    renderer = Renderer(cache, VIEW, "ideal")
+    drawn = np.concatenate([RenderedPatterns(renderer, range(60), 20, seed=9, epoch=e)._draw() for e in range(3)])
+    assert sorted(drawn.tolist()) == list(range(60))
+
+
+def test_balance_draws_systems_equally(cache):
+    patterns = RenderedPatterns(Renderer(cache, VIEW), range(170), 4000, balance=True)
+    shares = np.bincount(patterns.system[patterns._draw()], minlength=7) / 4000
+    present = np.unique(patterns.system)
+    assert np.allclose(shares[present], 1 / len(present), atol=0.03)
+
+
+def test_system_logits_are_sums_over_space_groups():
+    model = Classifier(small(), VIEW, 10).eval()
+    logits = torch.randn(5, 230)
+    expected = scores_from_logits(logits.numpy()).systems
+    assert np.allclose(torch.softmax(model.system_logits(logits), 1).numpy(), expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def run(cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(small(), cache, folder, range(128), range(128, 170), progress=False)
+    return folder
+
+
+def losses(folder) -> list[float]:
+    with (folder / "curves.csv").open() as stream:
+        return [float(row["train_loss"]) for row in csv.DictReader(stream)]
+
+
+def test_a_run_leaves_curves_and_checkpoints(run):
+    assert len(losses(run)) == 3
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert TrainingSettings.read(run) == small()
+    with pytest.raises(ModelError, match="--resume"):
+        train(small(), None, run, [], [])  # type: ignore[arg-type]
+
+
+def test_an_interrupted_run_ends_as_an_undisturbed_one(run, cache, tmp_path):
+    class Stop(Exception):
+        pass
+
+    class Interrupted(Renderer):
+        left = 80  # an epoch and its validation, then half of the next
+
+        def __call__(self, index, rng):
+            Interrupted.left -= 1
+            if Interrupted.left < 0:
+                raise Stop
+            return super().__call__(index, rng)
+
+    with pytest.raises(Stop):
+        renderer = Interrupted(cache, VIEW, "mixed")
+        train(small(), cache, tmp_path, range(128), range(128, 170), progress=False, renderer=renderer)
+    train(small(), cache, tmp_path, range(128), range(128, 170), progress=False, resume=True)
+    weights, expected = load_run(tmp_path, "last").state_dict(), load_run(run, "last").state_dict()
+    assert all(torch.allclose(weights[name], expected[name], atol=1e-5) for name in expected)
+    assert losses(tmp_path) == pytest.approx(losses(run), abs=1e-4)
+
+
+def test_the_exported_network_says_what_torch_says(run, cache, tmp_path):
+    network = export_run(run, tmp_path / "tiny.onnx", card={"licence": "MIT"})
+    model = load_run(run)
+    inputs, _, _ = next(iter(RenderedPatterns(Renderer(cache, VIEW), range(170), batch_size=9, shuffle=False)))
+    with torch.inference_mode():
+        expected = torch.softmax(model.system_logits(model(inputs)), 1).numpy()
+    assert np.allclose(network.scores(inputs.numpy()).systems, expected, atol=1e-5)
+    card = json.loads((tmp_path / "tiny.json").read_text())
+    assert card["licence"] == "MIT"
+    assert card["view"] == VIEW.as_dict()
+    assert Network.load(tmp_path / "tiny.onnx").view == VIEW
+
+
+def test_a_damaged_network_is_refused(run, tmp_path):
+    export_run(run, tmp_path / "tiny.onnx")
+    with (tmp_path / "tiny.onnx").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(ModelError, match="sha256"):
+        Network.load(tmp_path / "tiny.onnx")
+    (tmp_path / "tiny.json").write_text("{")
+    with pytest.raises(ModelError, match="not JSON"):
+        Network.load(tmp_path / "tiny.onnx")
+    (tmp_path / "tiny.json").unlink()
+    with pytest.raises(ModelError, match="no card"):
+        Network.load(tmp_path / "tiny.onnx")
+    with pytest.raises(ModelError, match="choose one of"):
+        Network.load("nonsense")
+
+
+def test_the_papers_two_stages_with_weights_of_a_folder(cache, tmp_path):
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
+
+    torch.manual_seed(1)
+    pretrained = MobileNetV2ForImageClassification(MobileNetV2Config(image_size=32, num_labels=3))
+    pretrained.save_pretrained(tmp_path / "weights")
+    # One epoch of transfer and no fine-tuning yet: the backbone is as it was, the head is not.
+    settings = small(
+        head="system", transfer_patterns=32, patterns=32, network_options={"weights": str(tmp_path / "weights")}
+    )
+    seen = {}
+
+    class Watched(Renderer):
+        pass
+
+    import syngony.learning.training as training
+
+    original = training.Classifier.on_train_epoch_start
+
+    def watch(self):
+        original(self)
+        weight = next(self.network.backbone().parameters())
+        seen[self.current_epoch] = (weight.requires_grad, weight.detach().clone())
+
+    training.Classifier.on_train_epoch_start = watch
+    try:
+        train(settings, cache, tmp_path / "run", range(128), range(128, 170), progress=False,
+              renderer=Watched(cache, VIEW, "ideal"))  # fmt: skip
+    finally:
+        training.Classifier.on_train_epoch_start = original
+    first = next(pretrained.mobilenet_v2.parameters())
+    assert not seen[0][0]
+    assert seen[1][0]
+    assert torch.equal(seen[0][1], first)
+    assert torch.equal(seen[1][1], first)
+    assert not torch.equal(next(load_run(tmp_path / "run", "last").network.backbone().parameters()), first)
+
+
+def test_weights_that_cannot_be_had(tmp_path, monkeypatch, caplog):
+    from syngony.networks.mobilenet_v2 import build
+
+    with pytest.raises(ModelError, match="no MobileNetV2 weights"):
+        build((3, 32, 32), 7, weights=str(tmp_path / "nowhere"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    network = build((3, 32, 32), 7, weights="imagenet")
+    assert not network.pretrained
+    assert "random" in caplog.text
+
+
+def test_mobilenet_is_the_size_the_paper_says():
+    from syngony.networks import build
+
+    network = build("mobilenetv2", (3, 64, 64), 7)
+    assert sum(p.numel() for p in network.parameters()) == 2_232_839
+
+
+def test_recipes_and_their_errors(table, tmp_path):
+    assert recipe_settings("mobilenetv2", "paper", 10).head == "system"
+    assert ProfileView(**{k: v for k, v in recipe_settings("residual_1d", "robust", 10).view.items() if k != "kind"})
+    with pytest.raises(InputError, match="no recipe"):
+        recipe_settings("mobilenetv2", "secret", 10)
+    with pytest.raises(InputError, match="no network"):
+        recipe_settings("alexnet", "paper", 10)
+    with pytest.raises(InputError, match="larger table"):
+        train_recipe("mobilenetv2", table, tmp_path / "run", batch_size=1000, patterns=1000, progress=False)
+
+
+def test_a_cache_cannot_be_mistaken(cache):
+    assert isinstance(cache, LineCache)
+    assert cache.offsets[-1] == len(cache.q) == len(cache.intensity)
