@@ -12,6 +12,7 @@ from syngony.wavelengths import parse_wavelength
 
 MIN_POINTS = 20
 MIN_SPAN = 5.0  # degrees of 2θ
+MAX_INTENSITY = 1e30  # networks compute in single precision, which ends at 3e38
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,8 @@ class Pattern:
     """A powder pattern: intensity against 2θ at a known wavelength.
 
     Args:
-        two_theta: (n,) degrees, strictly increasing within (-1, 180]; points at or below zero are
-            dropped (instruments write a few).
+        two_theta: (n,) degrees, strictly increasing within [-1, 180], or decreasing (the scan is turned
+            round); points at or below zero are dropped (instruments write a few).
         intensity: (n,) counts or arbitrary units.
         wavelength: Å, or the name of a tube line (``"CuKa"``).
         name: what people call it; a file name, usually.
@@ -64,20 +65,34 @@ class Pattern:
 
 
 def check_scan(two_theta: ArrayLike, intensity: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The two columns of a scan as arrays, or a `PatternError` that says what is wrong with them."""
+    """The two columns of a scan as new arrays, fit for a `Pattern`.
+
+    A scan that runs downwards is turned round; points at or below zero are dropped.
+
+    Raises:
+        PatternError: what `Pattern` says.
+    """
     try:
-        angles = np.array(two_theta, dtype=float).reshape(-1)
-        counts = np.array(intensity, dtype=float).reshape(-1)
-    except (TypeError, ValueError) as error:
+        angles = np.array(two_theta, dtype=float)
+        counts = np.array(intensity, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
         raise PatternError(f"the scan is not numbers: {error}") from None
+    if angles.ndim != 1 or counts.ndim != 1:
+        raise PatternError(
+            f"arrays of shape {angles.shape} and {counts.shape}: pass one row of 2θ and one of intensity"
+        )
     if len(angles) != len(counts):
         raise PatternError(f"{len(angles)} angles but {len(counts)} intensities")
     if len(angles) < MIN_POINTS:
-        raise PatternError(f"{len(angles)} points: a powder scan needs at least {MIN_POINTS}")
+        raise PatternError(f"{len(angles)} points: a powder scan needs at least {MIN_POINTS}; give the whole scan")
     if not (np.isfinite(angles).all() and np.isfinite(counts).all()):
         raise PatternError("the scan holds NaN or infinity: remove those points")
     if angles.min() < -1 or angles.max() > 180:
-        raise PatternError(f"angles from {angles.min():g} to {angles.max():g}: 2θ in degrees lies between 0 and 180")
+        raise PatternError(
+            f"angles from {angles.min():g} to {angles.max():g}: the first column must be 2θ in degrees, 0 to 180"
+        )
+    if np.abs(counts).max() > MAX_INTENSITY:
+        raise PatternError(f"intensities up to {np.abs(counts).max():g}: no detector counts so far; scale them")
     steps = np.diff(angles)
     if (steps < 0).all():
         angles, counts, steps = angles[::-1].copy(), counts[::-1].copy(), -steps[::-1]
@@ -85,16 +100,17 @@ def check_scan(two_theta: ArrayLike, intensity: ArrayLike) -> tuple[NDArray[np.f
         where = int(np.argmax(steps <= 0))
         raise PatternError(
             f"2θ does not increase at point {where + 2} ({angles[where]:g} then {angles[where + 1]:g}): "
-            "more than one range in one file?"
+            "give one range a file, sorted and without repeated angles"
         )
     kept = angles > 0
     angles, counts = angles[kept], counts[kept]
     if len(angles) < MIN_POINTS or angles[-1] - angles[0] < MIN_SPAN:
         raise PatternError(
-            f"the scan spans {np.ptp(angles) if len(angles) else 0:.3g} degrees of 2θ: at least {MIN_SPAN:g} are needed"
+            f"the scan spans {np.ptp(angles) if len(angles) else 0:.3g} degrees of 2θ in {len(angles)} points: "
+            f"at least {MIN_SPAN:g} degrees and {MIN_POINTS} points are needed; measure a longer range"
         )
     if not (counts > 0).any() or np.ptp(counts) == 0:
-        raise PatternError("the scan has no signal: every intensity is the same or below zero")
+        raise PatternError("the scan has no signal: every intensity is the same or below zero; check the second column")
     return angles, counts
 
 

@@ -31,6 +31,8 @@ def paper(
     """
     import sys
 
+    import numpy as np
+
     from syngony.diffraction.profile import PaperGrid
     from syngony.errors import InputError
     from syngony.views import ImageView
@@ -43,7 +45,7 @@ def paper(
         raise typer.BadParameter("--step is in degrees, above 0 and at most 1")
     try:
         image = ImageView(size=size, layout=layout, colour_map=colour_map)  # type: ignore[arg-type]
-        image.coloured(image.view.profile([0.0, 90.0], [1.0, 1.0], 1.54184))  # type: ignore[arg-type]
+        image.coloured(np.zeros(image.view.points, np.float32))  # an unknown colour map is better said now
     except ValueError as error:
         raise InputError(str(error)) from None
     from syngony.report.paper import PaperSettings, run_paper

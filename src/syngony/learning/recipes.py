@@ -39,7 +39,12 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
         view = ProfileView("two_theta", 4096, (0.0, 90.0), "linear", False) if recipe == "paper" else ProfileView()
     else:
         raise InputError(f"no network {network!r}: choose mobilenetv2 or residual_1d")
-    defaults: dict[str, Any] = {"network": network, "view": view.as_dict(), "patterns": patterns}
+    defaults: dict[str, Any] = {
+        "network": network,
+        "view": view.as_dict(),
+        "patterns": patterns,
+        "epoch_patterns": min(20_000, patterns),
+    }
     if recipe == "paper":
         defaults |= {"conditions": "ideal", "head": "system"}
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from syngony.errors import PatternError, WavelengthError
-from syngony.pattern import Pattern, check_scan
+from syngony.pattern import Pattern
 from syngony.readers.text import parse_text_scan
 from syngony.wavelengths import parse_wavelength
 
@@ -30,12 +30,12 @@ def read_pattern(path: str | Path, wavelength: float | str | None = None) -> Pat
     """
     path = Path(path)
     given = None if wavelength is None else parse_wavelength(wavelength)
-    scan = parse_text_scan(_read_bytes(path))
-    check_scan(scan.two_theta, scan.intensity)  # a bad scan is worth saying before a missing wavelength
+    scan = parse_text_scan(_read_bytes(path))  # a bad scan is worth saying before a missing wavelength
     warnings = list(scan.warnings)
     stated = scan.wavelength
     if given is None and stated is None:
-        raise WavelengthError("no wavelength in the file: pass it, e.g. --wavelength CuKa or --wavelength 1.5406 (Å)")
+        why = "; ".join(note for note in scan.warnings if "wavelength" in note) or "no wavelength in the file"
+        raise WavelengthError(f"{why}: pass it, e.g. --wavelength CuKa or --wavelength 1.5406 (Å)")
     if given is not None and stated is not None and abs(given / stated - 1) > _SAME_WAVELENGTH:
         warnings.append(f"the file says {stated:g} Å, {given:g} Å was given and is used")
     used = given if given is not None else stated
@@ -49,11 +49,15 @@ def _read_bytes(path: Path) -> bytes:
             raise PatternError("a folder, not a file: pass the files in it")
         size = path.stat().st_size
         if size == 0:
-            raise PatternError("the file is empty")
+            raise PatternError("the file is empty: export the scan again")
         if size > MAX_BYTES:
-            raise PatternError(f"{size / 1e6:.0f} MB: larger than any powder scan ({MAX_BYTES / 1e6:.0f} MB)")
+            raise PatternError(f"{size / 1e6:.0f} MB: larger than any powder scan (limit {MAX_BYTES / 1e6:.0f} MB)")
+        if not path.is_file():
+            raise PatternError("not a regular file: save the scan to one")
         return path.read_bytes()
     except FileNotFoundError:
-        raise PatternError("no such file") from None
-    except OSError as error:
-        raise PatternError(f"cannot be read: {error.strerror}") from None
+        raise PatternError("no such file: check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        if isinstance(error, PatternError):
+            raise
+        raise PatternError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None

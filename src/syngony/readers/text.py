@@ -8,29 +8,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.errors import PatternError, WavelengthError
-from syngony.wavelengths import TUBE_LINES, parse_wavelength
+from syngony.errors import PatternError
+from syngony.pattern import check_scan
+from syngony.readers.columns import read_columns
+from syngony.readers.grid import read_grid
+from syngony.readers.header import refuse_incomplete, refuse_other_axis, speaks_of_neutrons, stated_wavelength
+from syngony.readers.plausibility import hole_in, refuse_disguises
+from syngony.readers.signatures import refuse_known_binary, refuse_known_text
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d+,\d+(?:\s*[;\t ]\s*)[-+]?\d+(?:,\d+)?")
-_NAN = re.compile(r"\bnan\b|\binf\b", re.IGNORECASE)
-
-# "Wavelength: 1.5406", "K-Alpha1 wavelength,1.540598", "lambda = 1.54", "WAVELENGTH 1.5406 1.5444"
-_STATED = re.compile(
-    rf"(?:wave\s*length|lambda|λ)[^0-9+-]{{0,40}}({_NUMBER})\s*(nm)?|"
-    rf"k[-_ ]?alpha\s*1?[^0-9a-z]{{0,10}}({_NUMBER})",
-    re.IGNORECASE,
-)
-_TUBE = re.compile(r"\b(Cu|Co|Fe|Cr|Mo|Ag)[ _-]?K[ _-]?(?:a|α|alpha)[ _-]?([12])?(?![a-z0-9])", re.IGNORECASE)
-_RECIPROCAL_AXIS = re.compile(r"(?:^|[\s,;#\"])q\s*[\[(]|q_(?:nm|a)|\bq\s*/|1/(?:Å|A|nm)|(?:Å|A|nm)\^-1", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x01-\x08\x0e-\x19\x1b-\x1f]")
+_MANY_COLUMNS = 5
+_END_OF_LINE = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, eq=False)
 class TextScan:
-    """Columns as read: nothing checked but that they are numbers.
+    """A scan that `check_scan` has passed, and what its header says.
 
     Attributes:
-        two_theta, intensity: (n,) first and second column.
+        two_theta, intensity: (n,) degrees, and counts or arbitrary units.
         wavelength: Å, when the header states one.
         warnings: what the user should know.
     """
@@ -42,89 +38,69 @@ class TextScan:
 
 
 def parse_text_scan(content: bytes) -> TextScan:
-    """Columns of numbers after an optional header.
+    """A scan from columns of numbers after an optional header: 2θ, intensity, and others that are not used.
 
     Raises:
-        PatternError: binary content, no block of numbers, NaN, or an axis that is not 2θ.
+        PatternError: another format, no block of numbers, NaN, an axis that is not 2θ, an incomplete
+            file, or columns that are no scan.
     """
-    lines = _decode(content).splitlines()
-    rows, header, bad = _numeric_rows(lines)
-    if not rows:
-        found = f"; line {bad[0]} holds {bad[1]!r}" if bad else ""
-        raise PatternError(f"no two columns of numbers (2θ and intensity) in this text{found}")
-    if bad is not None:
-        raise PatternError(f"line {bad[0]} is not numbers ({bad[1]!r}) in the middle of the scan: mend or remove it")
-    if _RECIPROCAL_AXIS.search("\n".join(header)):
-        raise PatternError("the header says that the axis is Q, not 2θ in degrees: convert it first")
-    columns = np.array([row[:2] for row in rows])
-    wavelength, warnings = _stated_wavelength(header)
-    return TextScan(columns[:, 0], columns[:, 1], wavelength, warnings)
+    refuse_known_binary(content)
+    text = _decode(content)
+    refuse_known_text(text)
+    lines = _END_OF_LINE.split(text)
+    grid = read_grid(lines)
+    if grid is not None:
+        angles, counts, header = grid
+        return _scan(np.column_stack([angles, counts]), header, [], [])
+    columns = read_columns(lines)
+    refuse_incomplete(columns.header, len(columns.values))
+    return _scan(columns.values, columns.header, columns.footer, columns.warnings)
+
+
+def _scan(values: NDArray[np.float64], header: list[str], footer: list[str], warnings: list[str]) -> TextScan:
+    refuse_other_axis(header)
+    if values.shape[1] > _MANY_COLUMNS and not (np.diff(values[:, 0]) > 0).all():
+        raise PatternError(
+            f"{values.shape[1]} numbers a line and the first is no angle: counts without angles? "
+            "give two columns, 2θ and intensity"
+        )
+    angles, counts = check_scan(values[:, 0], values[:, 1])
+    refuse_disguises(values)
+    hole = hole_in(angles)
+    if hole:
+        warnings.append(f"nothing was measured between {hole[0]:g} and {hole[1]:g} degrees")
+    said = [*header, *footer]
+    wavelength, remarks = stated_wavelength(said)
+    if speaks_of_neutrons(said):
+        remarks.append("the header speaks of neutrons: intensities are taken for those of X-rays")
+    return TextScan(angles, counts, wavelength, [*warnings, *remarks])
 
 
 def _decode(content: bytes) -> str:
+    """Text of UTF-8, UTF-16 (with its mark, or ASCII characters) or else Latin-1.
+
+    Raises:
+        PatternError: bytes of no text.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    if b"\x00" in content[:4096]:
-        raise PatternError("a binary file, not text: export the scan as two columns (.xy, .csv)")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
-def _numeric_rows(lines: list[str]) -> tuple[list[list[float]], list[str], tuple[int, str] | None]:
-    """The longest block of rows of two or more numbers, the text before it, and a bad line inside it."""
-    decimal_comma = sum(bool(_DECIMAL_COMMA.match(line)) for line in lines[:200]) > min(10, len(lines) // 4)
-    rows: list[list[float]] = []
-    header: list[str] = []
-    bad: tuple[int, str] | None = None
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text[0] in "#!/'*;%":
-            header.append(text)
-            continue
-        values = _split_numbers(text, decimal_comma)
-        if values is None or len(values) < 2:
-            if _NAN.search(text) and len(rows) > 2:
-                raise PatternError(f"line {number} holds NaN or infinity ({text[:40]!r}): remove that point")
-            if len(rows) <= 2:
-                # A short block of numbers in a header ("start step stop") is part of the header.
-                header.extend(" ".join(f"{v:g}" for v in row) for row in rows)
-                rows = []
-                header.append(text)
-            elif bad is None:
-                bad = (number, text[:40])
-            continue
-        if bad is not None:
-            return rows, header, bad
-        rows.append(values)
-    # Text after the last number is a footer, not a fault.
-    return rows, header, None if rows else bad
-
-
-def _split_numbers(text: str, decimal_comma: bool) -> list[float] | None:
-    if decimal_comma:
-        parts = re.split(r"[;\s]+", text.strip(" ;\t"))
-        parts = [part.replace(",", ".") for part in parts]
+        text = content.decode("utf-16", errors="replace")
+    elif b"\x00" in content[:4096].rstrip(b"\x00"):
+        text = _utf_16_without_mark(content)
     else:
-        parts = [part for part in re.split(r"[,;\s]+", text) if part]
-    try:
-        return [float(part.strip('"')) for part in parts if part]
-    except ValueError:
-        return None
-
-
-def _stated_wavelength(header: list[str]) -> tuple[float | None, list[str]]:
-    """The wavelength that a header states; a number wins over the name of a tube line."""
-    text = "\n".join(header)
-    warnings: list[str] = []
-    for match in _STATED.finditer(text):
-        value = float(match.group(1) or match.group(3)) * (10.0 if match.group(2) else 1.0)
         try:
-            return parse_wavelength(value), warnings
-        except WavelengthError:
-            warnings.append(f"the header's wavelength {value:g} is absurd and not used")
-    tube = _TUBE.search(text)
-    if tube:
-        return TUBE_LINES[f"{tube.group(1).capitalize()}Ka{tube.group(2) or ''}"], warnings
-    return None, warnings
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+    head = text[:4096]
+    if "\x00" in head.rstrip("\x00") or len(_CONTROL.findall(head)) > len(head) // 50:
+        raise PatternError("a binary file of an unknown kind: export the scan as two columns of text (.xy, .csv)")
+    return text
+
+
+def _utf_16_without_mark(content: bytes) -> str:
+    """Characters below 256 leave every other byte zero; anything else is returned as it is."""
+    head = content[:4096]
+    for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
+        if zeros.count(0) > 0.9 * len(zeros):
+            return content.decode(encoding, errors="replace")
+    return content.decode("latin-1")

@@ -1,0 +1,168 @@
+"""The block of numbers in a text: delimiters, decimal commas, headers and footers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.errors import PatternError
+
+COMMENT = "#!/'*;%"
+_MAX_HEADER_ROWS = 3  # lines of numbers ("start step stop") that may stand before the scan
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][-+]?\d+)?", re.ASCII)
+_QUOTED = re.compile(r'"([^"]*)"|([^",;\s]+)')
+_COMMA_AND_BLANK = re.compile(r",\s|\s,")
+_NOT_A_NUMBER = re.compile(r"[-+]?(?:nan(?:q|s|\(.*\))?|inf(?:inity)?|1\.#\w+|#n/?a|#num!|n/?a)", re.IGNORECASE)
+_FORTRAN = str.maketrans("dD,", "ee.")
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A block of numbers and the text around it.
+
+    Attributes:
+        values: (n, k) rows, k >= 2; NaN where a field from the third on is empty.
+        header: lines before the block, stripped, none of them blank.
+        footer: lines after it or comments within it.
+        warnings: what the user should know.
+    """
+
+    values: NDArray[np.float64]
+    header: list[str]
+    footer: list[str]
+    warnings: list[str]
+
+
+@dataclass
+class _Block:
+    """Consecutive rows of one width and delimiter; `first` is the number of its first line."""
+
+    first: int
+    width: int
+    delimiter: str
+    rows: list[list[float]] = field(default_factory=list)
+    points: int = 0  # line number of the first decimal point, 0 for none
+    commas: int = 0
+
+
+def read_columns(lines: list[str]) -> Columns:
+    """The longest block of rows of equally many numbers.
+
+    Raises:
+        PatternError: no such block, NaN, decimal points mixed with commas, or something else than a
+            header of a few lines before it and text after it.
+    """
+    blocks, texts = _blocks(lines)
+    if not blocks or len(max(blocks, key=lambda block: len(block.rows)).rows) <= _MAX_HEADER_ROWS:
+        raise PatternError(_nothing_found(texts))
+    main = max(blocks, key=lambda block: len(block.rows))
+    place = blocks.index(main)
+    if sum(len(block.rows) for block in blocks[:place]) > _MAX_HEADER_ROWS:
+        raise PatternError(_broken(blocks[place - 1], main, texts))
+    warnings = []
+    later = blocks[place + 1 :]
+    if later:
+        fewer = later[0].width < main.width or later[0].delimiter != main.delimiter
+        cut_short = fewer and len(later) == 1 and len(later[0].rows) == 1
+        last_row = max(i for i, line in enumerate(lines, 1) if line.strip("\x1a\x00 \t"))
+        if not (cut_short and later[0].first == last_row):
+            raise PatternError(_broken(main, later[0], texts))
+        warnings.append(f"the last line ({later[0].first}) is cut short and was left out")
+    if main.points and main.commas:
+        raise PatternError(
+            f"line {main.commas} holds a comma within a number, line {main.points} a decimal point: "
+            "write all numbers with one decimal sign and no thousands separators"
+        )
+    header = [lines[i].strip() for i in range(main.first - 1) if lines[i].strip()]
+    footer = [text for number, text in texts if number > main.first]
+    return Columns(np.array(main.rows, dtype=float), header, footer, warnings)
+
+
+def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
+    """Blocks of rows, and the numbered lines between and around them; a comment breaks no block."""
+    blocks: list[_Block] = []
+    texts: list[tuple[int, str]] = []
+    block: _Block | None = None
+    for number, line in enumerate(lines, 1):
+        text = line.strip("\ufeff\x1a\x00 \t\v\f\r\n\xa0")
+        if not text:
+            continue
+        if text[0] in COMMENT:
+            texts.append((number, text))
+            continue
+        fields, delimiter = _fields(text)
+        values = _numbers(fields, number, text)
+        if values is None or len(values) < 2:
+            texts.append((number, text))
+            block = None
+            continue
+        if block is None or (block.width, block.delimiter) != (len(values), delimiter):
+            block = _Block(number, len(values), delimiter)
+            blocks.append(block)
+        block.rows.append(values)
+        if not block.points and any("." in item for item in fields):
+            block.points = number
+        if not block.commas and any("," in item for item in fields):
+            block.commas = number
+    return blocks, texts
+
+
+def _fields(text: str) -> tuple[list[str], str]:
+    """Fields of a line, and the delimiter. The delimiter is a semicolon, else a comma with a blank, else blanks, else commas."""
+    if '"' in text:
+        return [(quoted or bare).strip() for quoted, bare in _QUOTED.findall(text)], '"'
+    for mark in "#!":
+        text = text.split(mark, 1)[0].rstrip()
+    if ";" in text:
+        return [item.strip() for item in text.split(";")], ";"
+    if not _COMMA_AND_BLANK.search(text):
+        blank_separated = text.split()
+        if len(blank_separated) > 1:
+            return blank_separated, " "
+    return [item.strip() for item in text.split(",")], ","
+
+
+def _numbers(fields: list[str], number: int, text: str) -> list[float] | None:
+    """Values of a row, or None for a line of something else. Fields from the third on may be empty."""
+    values: list[float] = []
+    for i, item in enumerate(fields):
+        if _NUMBER.fullmatch(item):
+            values.append(float(item.translate(_FORTRAN)))
+        elif not item and i >= 2:
+            values.append(np.nan)
+        elif values and _NOT_A_NUMBER.fullmatch(item):
+            raise PatternError(f"line {number} holds NaN or infinity ({_shown(text)}): remove that point")
+        else:
+            return None
+    return values
+
+
+def _nothing_found(texts: list[tuple[int, str]]) -> str:
+    single = sum(1 for _, text in texts if _NUMBER.fullmatch(text))
+    if single > 10:
+        return f"{single} lines of a single number: counts without angles; give two columns, 2θ and intensity"
+    found = f" (line {texts[0][0]} holds {_shown(texts[0][1])})" if texts else ""
+    return f"no two columns of numbers in this text{found}: give 2θ in degrees and intensity, one point a line"
+
+
+def _broken(before: _Block, after: _Block, texts: list[tuple[int, str]]) -> str:
+    start, end = before.first + len(before.rows), after.first
+    between = next(((n, text) for n, text in texts if start <= n < end and text[0] not in COMMENT), None)
+    if between is not None:
+        return (
+            f"line {between[0]} is not a row of numbers ({_shown(between[1])}) in the middle of the scan: "
+            "mend or remove it, or give one range a file"
+        )
+    if before.width == after.width:
+        return f"line {after.first} separates its numbers otherwise than the lines before it: use one delimiter"
+    return (
+        f"line {after.first} holds {after.width} numbers, the lines before it {before.width}: "
+        "give 2θ and intensity, one point a line"
+    )
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:40]) if not text[:40].isprintable() else f"'{text[:40]}'"

@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+from conftest import halite, rutile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syngony.diffraction.laboratory import Conditions, Laboratory, measure
+from syngony.diffraction.profile import PaperGrid, paper_pattern
+from syngony.diffraction.reflections import reflections
+from syngony.errors import PatternError
+from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
+from syngony.structure import Structure
+from syngony.views import ImageView, ProfileView, view_from_dict
+from syngony.views.background import opening_background
+from syngony.views.profile import _cell_means
+
+QUIET = Conditions(
+    start=5, stop=90, step=0.02, doublet=0, zero_shift=0, displacement=0, gauss_fwhm=0.08, size=0.02, strain=0.02,
+    debye_waller=0, texture=0, scale=1, counts=1e7, background=0.001,
+    background_shape=(0, 0, 0, 0, 30, 8), impurity=0,
+)  # fmt: skip
+
+
+def lines_of(structure, limit=94.0):
+    lines = reflections(structure, "CuKa", (0, limit))
+    return 1 / lines.d_spacing**2, lines.intensity
+
+
+def scan(structure, wavelength=1.54184):
+    """A noiseless pattern of narrow lines at any wavelength, same intensities."""
+    lines = reflections(structure, "CuKa", (0, 89))
+    two_theta = np.arange(2, 150, 0.01)
+    at = two_theta_from_q(1 / lines.d_spacing**2, wavelength)
+    width = 0.04 * np.tan(np.radians(at / 2)) / np.tan(np.radians(lines.two_theta / 2))
+    intensity = sum(
+        h * np.exp(-0.5 * ((two_theta - x) / w) ** 2) * 0.04 / w
+        for x, h, w in zip(at, lines.intensity, width, strict=True)
+    )
+    return Pattern(two_theta, intensity, wavelength)
+
+
+@given(
+    st.lists(st.floats(0, 10), min_size=5, max_size=30),
+    st.lists(st.floats(-1, 12), min_size=3, max_size=20, unique=True),
+    st.integers(0, 1000),
+)
+@settings(deadline=None)
+def test_cell_means_integrate_the_curve(values, edges, seed):
+    x = np.sort(np.random.default_rng(seed).uniform(0, 10, len(values)))
+    x += 1e-3 * np.arange(len(x))
+    y, edges = np.array(values), np.array(sorted(edges))
+    edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
+    if len(edges) < 2:
+        return
+    means = _cell_means(x, y, edges)
+    # By quadrature on a grid that holds every corner: exact for a piecewise linear curve.
+    for low, high, mean in zip(edges[:-1], edges[1:], means, strict=True):
+        inside = (x > low) & (x < high)
+        grid = np.concatenate([[max(low, x[0])], x[inside], [min(high, x[-1])]])
+        area = np.trapezoid(np.interp(grid, x, y), grid) if grid[-1] > grid[0] else 0.0
+        assert mean == pytest.approx(area / (high - low), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("axis", ["ln_q", "two_theta"])
+@pytest.mark.parametrize("wavelength", [1.0, 1.79026])
+def test_the_wavelength_does_not_matter(axis, wavelength):
+    view = ProfileView(axis, 2048, (10.0, 80.0), "linear", False)
+    one, other = view(scan(rutile()))[0], view(scan(rutile(), wavelength))[0]
+    assert np.corrcoef(one, other)[0, 1] > 0.98
+    assert np.abs(one.argmax() - other.argmax()) <= 1
+
+
+def test_scaling_the_lattice_shifts_ln_q():
+    view = ProfileView("ln_q", 4096, (5.06, 90.0), "linear", False)
+    grid = PaperGrid()
+    bins = 40
+    scale = np.exp(-bins * np.diff(np.log(q_from_two_theta(np.array([5.06, 90.0]), 1.54184)))[0] / 4096 / 2)
+    larger = Structure(halite().lattice / scale, halite().species, halite().frac_coords)
+    profiles = [
+        view(Pattern(grid.two_theta, paper_pattern(reflections(s), grid), "CuKa"))[0] for s in (halite(), larger)
+    ]
+    tops = [np.flatnonzero((p[1:-1] > p[:-2]) & (p[1:-1] >= p[2:]) & (p[1:-1] > 0.03))[:5] for p in profiles]
+    assert np.abs((tops[0] - tops[1]) - bins).max() <= 1
+
+
+def test_values_are_in_range_and_unmeasured_parts_are_zero():
+    pattern = scan(rutile())
+    short = Pattern(pattern.two_theta[3000:6000], pattern.intensity[3000:6000], pattern.wavelength)
+    view = ProfileView("two_theta", 850, (5.0, 90.0), "sqrt", True)
+    values = view(short)[0]
+    assert values.shape == (850,)
+    assert values.max() == 1.0
+    assert values.min() == 0.0
+    assert not values[:260].any()
+    assert not values[580:].any()
+
+
+def test_a_scan_outside_the_view_is_refused():
+    pattern = Pattern(np.linspace(40, 80, 500), np.random.default_rng(0).random(500), 0.05)
+    with pytest.raises(PatternError, match="check the wavelength"):
+        ProfileView()(pattern)
+
+
+def test_the_background_goes_under_the_lines():
+    two_theta = np.arange(5, 90, 0.02)
+    smooth = 200 * np.exp(-two_theta / 20) + 50
+    lines = sum(1000 * np.exp(-0.5 * ((two_theta - x) / 0.05) ** 2) for x in (20, 30, 31, 45, 60))
+    found = opening_background(smooth + lines, 0.02)
+    inner = slice(100, -100)
+    assert np.abs(found - smooth)[inner].max() < 15
+
+
+@pytest.mark.parametrize("layout", ["folded", "stripe"])
+@pytest.mark.parametrize("colour_map", ["viridis", "gray", "roots", "planes"])
+def test_images(layout, colour_map):
+    if colour_map == "viridis":
+        pytest.importorskip("matplotlib")
+    view = ImageView(size=32, layout=layout, colour_map=colour_map)
+    image = view(scan(halite()))
+    assert image.shape == view.shape == (3, 32, 32)
+    assert image.dtype == np.float32
+    assert 0 <= image.min() < image.max() <= 1
+    if layout == "stripe":
+        assert (image == image[:, :1]).all()
+    assert view_from_dict(view.as_dict()) == view
+
+
+def test_a_folded_image_is_the_profile_in_rows():
+    view = ImageView(size=32, colour_map="gray")
+    profile = view.view(scan(halite()))[0]
+    image = view(scan(halite()))
+    assert np.abs(image[0].ravel() - profile).max() < 1 / 255
+    planes = ImageView(size=32, colour_map="planes")
+    assert np.array_equal(np.moveaxis(planes(scan(halite())), 0, -1).ravel(), planes.view(scan(halite()))[0])
+
+
+def test_viridis_is_matplotlibs():
+    matplotlib = pytest.importorskip("matplotlib")
+    view = ImageView(size=32)
+    profile = view.view(scan(halite()))[0].reshape(32, 32)
+    expected = np.moveaxis(matplotlib.colormaps["viridis"](profile)[..., :3], -1, 0)
+    assert np.abs(view(scan(halite())) - expected).max() < 1e-6
+    with pytest.raises(ValueError, match="no colour map"):
+        ImageView(colour_map="nonsense")(scan(halite()))
+
+
+def test_a_quiet_instrument_shows_the_lines_where_they_are():
+    two_theta, counts = measure(*lines_of(halite()), QUIET, np.random.default_rng(0))
+    expected = reflections(halite(), "CuKa", (5, 89))
+    for angle in expected.two_theta[expected.intensity > 5]:
+        near = np.abs(two_theta - angle) < 0.3
+        assert two_theta[near][counts[near].argmax()] == pytest.approx(angle, abs=0.03)
+    assert counts.max() == pytest.approx(1e7, rel=0.02)
+
+
+def test_the_area_of_a_line_is_its_intensity():
+    q, heights = lines_of(halite())
+    two_theta, counts = measure(q, heights, QUIET, np.random.default_rng(0))
+    first, second = (np.abs(two_theta - x) < 1.5 for x in (31.73, 45.49))
+    background = np.median(counts)
+    areas = [(counts[w] - background).sum() for w in (first, second)]
+    strong = [heights[np.abs(two_theta_from_q(q, 1.54184) - x).argmin()] for x in (31.73, 45.49)]
+    assert areas[1] / areas[0] == pytest.approx(strong[1] / strong[0], rel=0.03)
+
+
+def test_shifts_and_the_doublet_do_what_they_say():
+    from dataclasses import replace
+
+    q, heights = lines_of(halite())
+
+    def centre(conditions, near=45.49):
+        two_theta, counts = measure(q, heights, conditions, np.random.default_rng(0))
+        window = np.abs(two_theta - near) < 0.6
+        weight = np.clip(counts[window] - 3e4, 0, None)
+        return (two_theta[window] * weight).sum() / weight.sum()
+
+    still = centre(QUIET)
+    assert centre(replace(QUIET, zero_shift=0.1)) - still == pytest.approx(0.1, abs=0.005)
+    moved = centre(replace(QUIET, displacement=0.1)) - still
+    assert moved == pytest.approx(0.1 * np.cos(np.radians(45.49 / 2)), abs=0.005)
+    assert centre(replace(QUIET, scale=1.01)) - still == pytest.approx(-0.48, abs=0.02)
+    # The mean of the doublet is where the mean wavelength puts the line.
+    assert centre(replace(QUIET, doublet=1 / 3)) == pytest.approx(still, abs=0.01)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_a_drawn_laboratory_gives_a_scan_and_the_same_one_again(seed):
+    q, heights = lines_of(rutile())
+
+    def once():
+        rng = np.random.default_rng(seed)
+        return measure(q, heights, Laboratory().draw(rng), rng, impurity=lines_of(halite()))
+
+    (two_theta, counts), (_, again) = once(), once()
+    assert np.array_equal(counts, again)
+    assert (counts >= 0).all()
+    assert np.isfinite(counts).all()
+    assert len(Pattern(two_theta, counts, "CuKa")) == len(two_theta)
