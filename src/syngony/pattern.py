@@ -78,9 +78,7 @@ def check_scan(two_theta: ArrayLike, intensity: ArrayLike) -> tuple[NDArray[np.f
     except (TypeError, ValueError, OverflowError) as error:
         raise PatternError(f"the scan is not numbers: {error}") from None
     if angles.ndim != 1 or counts.ndim != 1:
-        raise PatternError(
-            f"arrays of shape {angles.shape} and {counts.shape}: pass one row of 2θ and one of intensity"
-        )
+        raise PatternError(f"arrays of shape {angles.shape} and {counts.shape}: pass 2θ and intensity as flat arrays")
     if len(angles) != len(counts):
         raise PatternError(f"{len(angles)} angles but {len(counts)} intensities")
     if len(angles) < MIN_POINTS:

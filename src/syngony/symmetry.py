@@ -71,7 +71,7 @@ def space_group_of(structure: Structure, tolerance: float = LABEL_TOLERANCE) -> 
         dataset = None
         # spglib 2.7+ raises where earlier versions return None; both mean "none found".
         with contextlib.suppress(Exception):
-            dataset = spglib.get_symmetry_dataset((lattice, positions, kinds), symprec=tolerance)
+            dataset = spglib.get_symmetry_dataset((lattice.tolist(), positions.tolist(), kinds), symprec=tolerance)
     if dataset is None:
         raise StructureError(
             f"spglib finds no space group at {tolerance} Å: atoms may overlap; try a smaller tolerance"

@@ -83,9 +83,7 @@ def _from_text(text: str) -> float:
     value, unit = float(length.group(1).replace(",", ".")), length.group(2)
     line = None if unit else tenth_of_tube_line(value)
     if line is not None:
-        raise WavelengthError(
-            f"wavelength {value:g} is {line} in nm: pass {10 * value:g}, or {value:g}Å if it is meant"
-        )
+        raise WavelengthError(f"wavelength {value:g} is {line} in nm: pass {10 * value:g}, or {value:g}Å if meant")
     return value * _IN_ANGSTROM.get(unit or "", 1.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from syngony.determination import Determination
+    from syngony.inference import Network
+
+_BAR = 30  # characters of a probability of one
 
 
 def determine(
@@ -26,67 +30,127 @@ def determine(
 ) -> None:
     """Determine the crystal system of powder scans."""
     from syngony.cli.progress import progress_bar
-    from syngony.determination import Determination, load_network
-    from syngony.determination import determine as determine_pattern
+    from syngony.determination import load_network
     from syngony.errors import SyngonyError
-    from syngony.readers import read_pattern
     from syngony.wavelengths import parse_wavelength
 
-    if wavelength is not None:
-        parse_wavelength(wavelength)  # an absurd option is one error, not one a file
-    network = load_network(model)
+    try:  # a wrong option is one error before anything is read, not one a file
+        if wavelength is not None:
+            parse_wavelength(wavelength)
+        network = load_network(model)
+        if csv_path is not None:
+            _check_writable(csv_path)
+    except SyngonyError as error:
+        _complain(str(error))
+        raise typer.Exit(2) from None
     results: list[Determination] = []
     with progress_bar("determining", "scans") as update:
         for done, path in enumerate(files):
             if len(files) > 1:
                 update(done, len(files))
-            try:
-                pattern = read_pattern(path, wavelength)
-                result = determine_pattern(pattern, network)
-            except SyngonyError as error:
-                result = Determination(str(path), error=str(error))
-                print(f"syngony: {path}: {error}", file=sys.stderr)
-            results.append(_with_path(result, path))
+            results.append(_determine_file(path, wavelength, network))
+    if as_json:
+        print(_json(results))
+    else:
+        _print([result for result in results if result.error is None])
     if csv_path is not None:
         _write_csv(csv_path, results)
-    if as_json:
-        print(json.dumps([result.as_dict() for result in results], indent=1, ensure_ascii=False))
-    else:
-        for result in results:
-            if result.error is None:
-                _print(result)
     if any(result.error for result in results):
         raise typer.Exit(1)
 
 
-def _with_path(result: Determination, path: Path) -> Determination:
+def _determine_file(path: Path, wavelength: str | None, network: Network) -> Determination:
+    """The determination of one file; what is wrong with the file, or too big, is named and does not stop the others."""
     from dataclasses import replace
 
-    return replace(result, file=str(path))
+    from syngony.determination import Determination
+    from syngony.determination import determine as determine_pattern
+    from syngony.errors import SyngonyError
+    from syngony.readers import read_pattern
+
+    try:
+        return replace(determine_pattern(read_pattern(path, wavelength), network), file=str(path))
+    except SyngonyError as error:
+        reason = str(error)
+    except MemoryError:
+        reason = "not enough memory for this scan"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    _complain(f"{path}: {reason}")
+    return Determination(str(path), error=reason)
 
 
-def _print(result: Determination) -> None:
+def _complain(message: str) -> None:
+    """One line on stderr, whatever characters a file name or a header brings."""
+    print(f"syngony: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _json(results: list[Determination]) -> str:
+    listed = [result.as_dict() for result in results]
+    text = json.dumps(listed, indent=1, ensure_ascii=False)
+    return text if _printable(text) else json.dumps(listed, indent=1)
+
+
+def _printable(text: str) -> bool:
+    """Whether stdout's encoding has all characters of the text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _print(results: list[Determination]) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    console = Console()
-    console.print(Text(result.file, style="bold"), Text(f"{result.wavelength:g} Å", style="dim"))
-    verdict = f"{result.crystal_system}, {result.probability:.0%}"
-    if result.abstained:
-        console.print(Text(f"  not sure: perhaps {verdict}", style="yellow"))
-    else:
-        console.print(Text(f"  {verdict}", style="bold green"))
-    table = Table(box=None, show_header=False, padding=(0, 1))
+    console = Console(highlight=False, soft_wrap=True)
+    for place, result in enumerate(results):
+        if place:
+            console.print()
+        for text, style in _lines(result):
+            safe = _one_line(text)
+            if not _printable(safe):
+                safe = safe.replace("█", "#").encode("ascii", "replace").decode()
+            console.print(safe, style=style, markup=False)
+
+
+def _lines(result: Determination) -> list[tuple[str, str]]:
+    """The lines that people read, each with its style."""
+    verdict = f"{result.crystal_system} ({result.probability:.0%})"
+    said = (f"not sure: perhaps {verdict}", "yellow") if result.abstained else (verdict, "bold green")
+    lines = [(f"{result.file}  {result.wavelength:g} Å", "bold"), (f"  {said[0]}", said[1])]
+    width = max(len(name) for name in result.probabilities)
     for name, probability in sorted(result.probabilities.items(), key=lambda item: -item[1]):
-        table.add_row(f"  {name}", f"{probability:6.1%}", "█" * round(30 * probability))
-    console.print(table)
+        bar = "█" * round(_BAR * probability)
+        lines.append((f"  {name:<{width}}  {probability:6.1%}  {bar}".rstrip(), ""))
     if result.space_groups:
-        listed = ", ".join(f"{g.symbol} {g.probability:.0%}" for g in result.space_groups[:3])
-        console.print(f"  likeliest space groups: {listed}")
-    console.print(f"  rests on: {result.rests_on} (network {result.model})", style="dim")
-    for warning in result.warnings:
-        console.print(f"  warning: {warning}", style="yellow")
+        listed = ", ".join(f"{group.symbol} {group.probability:.0%}" for group in result.space_groups[:3])
+        lines.append((f"  likeliest space groups: {listed}", ""))
+    lines.append((f"  rests on: {result.rests_on} (network {result.model})", "dim"))
+    lines.extend((f"  warning: {warning}", "yellow") for warning in result.warnings)
+    return lines
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the work whether a table can be written; nothing is left behind."""
+    from syngony.errors import InputError
+
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: cannot be written (not a regular file): give --csv the name of a file")
+    partial = _partial(path)
+    try:
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}): give --csv another place") from None
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _write_csv(path: Path, results: list[Determination]) -> None:
@@ -94,9 +158,9 @@ def _write_csv(path: Path, results: list[Determination]) -> None:
     from syngony.symmetry import CRYSTAL_SYSTEMS
 
     header = ["file", "wavelength", "crystal_system", "probability", "abstained", *CRYSTAL_SYSTEMS]
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
+        with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
             writer = csv.writer(stream)
             writer.writerow([*header, "space_group", "model", "warnings", "error"])
             for r in results:

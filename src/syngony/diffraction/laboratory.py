@@ -141,7 +141,7 @@ def measure(
     """
     c = conditions
     n = round((c.stop - c.start) / c.step) + 1
-    two_theta = c.start + c.step * np.arange(n)
+    two_theta = c.start + c.step * np.arange(n, dtype=np.float64)
     signal = np.zeros(n)
     phases = [(q, intensity, 1.0)]
     if impurity is not None and c.impurity > 0:

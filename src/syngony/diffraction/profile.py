@@ -34,7 +34,7 @@ class PaperGrid:
     @property
     def two_theta(self) -> NDArray[np.float64]:
         """(size,) degrees."""
-        return self.two_theta_range[0] + self.step * np.arange(self.size)
+        return self.two_theta_range[0] + self.step * np.arange(self.size, dtype=np.float64)
 
 
 def paper_pattern(lines: Reflections, grid: PaperGrid | None = None) -> NDArray[np.float64]:
@@ -57,7 +57,8 @@ def stick_pattern(
     low, high = grid.two_theta_range
     inside = (two_theta >= low) & (two_theta <= high)
     where = np.round((two_theta[inside] - low) / grid.step).astype(np.int64)
-    values = np.bincount(np.minimum(where, grid.size - 1), weights=intensity[inside], minlength=grid.size)
+    values = np.zeros(grid.size)
+    np.add.at(values, np.minimum(where, grid.size - 1), intensity[inside])
     smooth = gaussian_filter1d(values, grid.sigma) if grid.sigma > 0 else values
     top = smooth.max(initial=0.0)
     return smooth / top if top > 0 else smooth

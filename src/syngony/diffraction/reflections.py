@@ -84,8 +84,8 @@ def reflections(
     order = np.argsort(q, kind="stable")
     out = (np.empty_like(q), np.empty_like(q), np.empty(len(q), np.int64), np.empty((len(q), 3), np.int64))
     n = kernel.merge_lines(order, q, intensity, hkl, key, *out)
-    q, intensity, multiplicity, hkl = (array[:n] for array in out)
-    intensity = intensity * (100.0 / intensity.max())
+    q, multiplicity, hkl = out[0][:n], out[2][:n], out[3][:n]
+    intensity = out[1][:n] * (100.0 / out[1][:n].max())
     kept = intensity > INTENSITY_CUT
     q = q[kept]
     return Reflections(

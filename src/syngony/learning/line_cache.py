@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +62,8 @@ class LineCache:
     def load(cls, folder: Path) -> LineCache:
         """Map a cache that `build_line_cache` wrote."""
 
-        def array(name: str, mode: str | None = None) -> NDArray:
-            return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)  # type: ignore[call-overload]
+        def array(name: str, mode: Literal["r"] | None = None) -> NDArray:
+            return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
 
         return cls(
             array("q", "r"),

@@ -108,6 +108,7 @@ class Classifier(pl.LightningModule):
         self.network = networks.build(settings.network, view.shape, outputs, **settings.network_options)
         self.steps = steps
         membership = nn.functional.one_hot(torch.tensor(_SYSTEM_OF_GROUP), len(CRYSTAL_SYSTEMS)).bool()
+        self.membership: Tensor
         self.register_buffer("membership", membership, persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:

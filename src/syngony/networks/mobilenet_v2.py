@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class MobileNetV2(nn.Module):
     (a new head on a frozen backbone) makes sense.
     """
 
-    def __init__(self, network: nn.Module, pretrained: bool) -> None:
+    def __init__(self, network: Any, pretrained: bool) -> None:
         super().__init__()
         self.network = network
         self.pretrained = pretrained
@@ -55,8 +56,9 @@ def build(shape: tuple[int, ...], outputs: int, weights: str | None = None, drop
     """
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
-    config = MobileNetV2Config(image_size=shape[-1], num_labels=outputs, classifier_dropout_prob=dropout)
-    network, pretrained = None, False
+    settings: dict[str, Any] = {"num_labels": outputs, "classifier_dropout_prob": dropout}
+    network: Any = None
+    pretrained = False
     if weights is not None:
         source = IMAGENET if weights == "imagenet" else weights
         try:
@@ -64,10 +66,9 @@ def build(shape: tuple[int, ...], outputs: int, weights: str | None = None, drop
                 raise OSError("no such folder")
             network = MobileNetV2ForImageClassification.from_pretrained(
                 source,
-                num_labels=outputs,
-                classifier_dropout_prob=dropout,
                 ignore_mismatched_sizes=True,
                 use_safetensors=True,
+                **settings,
             )
             pretrained = True
         except Exception as error:
@@ -76,7 +77,7 @@ def build(shape: tuple[int, ...], outputs: int, weights: str | None = None, drop
                 raise ModelError(f"{weights}: no MobileNetV2 weights there ({error})") from None
             log.warning("ImageNet weights could not be fetched (%s): starting from random ones.", _first(error))
     if network is None:
-        network = MobileNetV2ForImageClassification(config)
+        network = MobileNetV2ForImageClassification(MobileNetV2Config(image_size=shape[-1], **settings))
         _begin_with_identities(network)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -89,7 +90,7 @@ def _first(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
 
 
-def _begin_with_identities(network: nn.Module) -> None:
+def _begin_with_identities(network: Any) -> None:
     """Set the last scale of each residual block to zero, so that the deep network starts as a shallow one.
 
     He et al. 2019, arXiv 1812.01187, section 3.1: a random start then learns sooner.

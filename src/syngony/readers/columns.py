@@ -38,11 +38,12 @@ class Columns:
 
 @dataclass
 class _Block:
-    """Consecutive rows of one width and delimiter; `first` is the number of its first line."""
+    """Consecutive rows of one width and delimiter; `first` and `last` are numbers of lines."""
 
     first: int
     width: int
     delimiter: str
+    last: int = 0
     rows: list[list[float]] = field(default_factory=list)
     points: int = 0  # line number of the first decimal point, 0 for none
     commas: int = 0
@@ -103,6 +104,7 @@ def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
             block = _Block(number, len(values), delimiter)
             blocks.append(block)
         block.rows.append(values)
+        block.last = number
         if not block.points and any("." in item for item in fields):
             block.points = number
         if not block.commas and any("," in item for item in fields):
@@ -111,7 +113,7 @@ def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
 
 
 def _fields(text: str) -> tuple[list[str], str]:
-    """Fields of a line, and the delimiter. The delimiter is a semicolon, else a comma with a blank, else blanks, else commas."""
+    """Fields of a line and the delimiter: a semicolon, else a comma with a blank, else blanks, else commas."""
     if '"' in text:
         return [(quoted or bare).strip() for quoted, bare in _QUOTED.findall(text)], '"'
     for mark in "#!":
@@ -149,8 +151,8 @@ def _nothing_found(texts: list[tuple[int, str]]) -> str:
 
 
 def _broken(before: _Block, after: _Block, texts: list[tuple[int, str]]) -> str:
-    start, end = before.first + len(before.rows), after.first
-    between = next(((n, text) for n, text in texts if start <= n < end and text[0] not in COMMENT), None)
+    inside = range(before.last, after.first)
+    between = next(((n, text) for n, text in texts if n in inside and text[0] not in COMMENT), None)
     if between is not None:
         return (
             f"line {between[0]} is not a row of numbers ({_shown(between[1])}) in the middle of the scan: "

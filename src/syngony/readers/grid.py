@@ -29,7 +29,11 @@ def read_grid(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64
         points = round((stop - start) / step) + 1
         counts = _numbers(lines[place + 1 :], points)
         if counts is not None:
-            return start + step * np.arange(points), counts, [text.strip() for text in lines[: place + 1]]
+            return (
+                np.asarray(start + step * np.arange(points), dtype=np.float64),
+                counts,
+                [text.strip() for text in lines[: place + 1]],
+            )
     return None
 
 
@@ -39,7 +43,7 @@ def _numbers(lines: list[str], points: int) -> NDArray[np.float64] | None:
     if len(words) != points:
         return None
     try:
-        counts = np.array([float(word) for word in words])
+        counts = np.array([float(word) for word in words], dtype=np.float64)
     except ValueError:
         return None
     return counts if np.isfinite(counts).all() else None

@@ -18,7 +18,7 @@ _RECIPROCAL = re.compile(
 _RADIANS = re.compile(r"2th\w*_rad\b|\bradians?\b|[\[(]rad[\])]", re.IGNORECASE)
 _NOT_TWO_THETA_SCAN = re.compile(
     r"scan(?:ning)?[\s_-]*(?:axis|mode|type)[\s:=,;\"']+"
-    r"(alpha|beta|chi|phi|psi|omega|rocking[\s_-]*curve|pole[\s_-]*figure|theta)\b(?!.*2[\s_-]*th|.*two[\s_-]*th)",
+    r"(alpha|beta|chi|phi|psi|omega|rocking[\s_-]*curve|pole[\s_-]*figure|theta)\b(?!.*2[\s_-]*th|.*two[\s_-]*th|\s*[-/:]\s*theta)",
     re.IGNORECASE,
 )
 _INTENSITY_NAME = re.compile(r"\b(?:int\w*|counts?|cps|i|y|y_?obs|signal|data|g)\b|i_?obs|intens", re.IGNORECASE)
@@ -77,7 +77,7 @@ def _check_first_name(names: str) -> None:
 # --- the number of points -----------------------------------------------------------------------
 
 _POINTS = re.compile(
-    r"\b(?:no\.?|number|num)\s*(?:of\s*)?(?:data\s*)?points\s*[\s:=,;]\s*\"?(\d{1,9})\b", re.IGNORECASE
+    r"\b(?:no\.?|num(?:ber)?)\s*(?:of\s*)?(?:data\s*)?points\s*[\s:=,;]\s*\"?(\d{1,9})\b", re.IGNORECASE
 )
 
 
@@ -93,9 +93,7 @@ def refuse_incomplete(header: list[str], points: int) -> None:
     if len(header) in (3, 4) and header[-1].isascii() and header[-1].isdigit() and len(header[-1]) < 10:
         declared.add(int(header[-1]))
     if len(declared) == 1 and points not in declared:
-        raise PatternError(
-            f"the header declares {declared.pop()} points, the file holds {points}: copy or export it again"
-        )
+        raise PatternError(f"the header declares {declared.pop()} points, the file holds {points}: export it again")
 
 
 # --- the wavelength -----------------------------------------------------------------------------
@@ -165,7 +163,7 @@ def _number_in(line: str, warnings: list[str]) -> float | None:
     text, unit = match.group("value"), (match.group("unit") or "").lower()
     if unit in ("kv", "ma", "ev", "kev") or not (unit or re.search(r"[.,e]", text)):
         return None
-    inside = re.search(r"\b(nm|pm|m|Å|A|angstroms?)\b|Å", match.group("between"), re.IGNORECASE)
+    inside = re.search(r"(?<![a-z])(?:nm|pm|m|A|angstroms?)\b|Å", match.group("between"), re.IGNORECASE)
     unit = unit or (inside.group().lower() if inside else "")
     value = float(text.replace(",", "."))
     if not unit and value < 1e-8:

@@ -35,7 +35,7 @@ def refuse_disguises(values: NDArray[np.float64]) -> None:
     small, large = np.percentile(steps, [5, 95])
     if large > _UNEVEN * small:
         raise PatternError(
-            f"steps vary between {small:.2g} and {large:.2g}: is the first column d or Q? give 2θ in degrees in even steps"
+            f"steps vary between {small:.2g} and {large:.2g}: is the first column d or Q? give even steps of 2θ"
         )
 
 

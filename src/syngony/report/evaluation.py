@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ def add_evaluation(page: Page, report: dict[str, Any], confusion_picture: Path) 
     )
 
 
-def class_table(system: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def class_table(system: dict[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Header and rows of precision, recall and F1, laid out as in the paper."""
-    rows = [
+    rows: list[Sequence[str]] = [
         (name, f"{r['precision']:.2f}", f"{r['recall']:.2f}", f"{r['f1']:.2f}", f"{r['support']:,}")
         for name, r in system["per_class"].items()
     ]

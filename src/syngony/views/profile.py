@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -74,7 +75,7 @@ class ProfileView:
         self, two_theta: NDArray[np.floating], intensity: NDArray[np.floating], wavelength: float
     ) -> NDArray[np.float32]:
         """(points,) vector in [0, 1]: mean intensity in each cell of the grid, zero where not measured."""
-        angles = two_theta
+        angles = np.asarray(two_theta, dtype=np.float64)
         if abs(wavelength - REFERENCE_WAVELENGTH) > 1e-4:
             angles = two_theta_from_q(q_from_two_theta(two_theta, wavelength), REFERENCE_WAVELENGTH)
             seen = np.isfinite(angles)
@@ -106,7 +107,7 @@ class ProfileView:
 
     @staticmethod
     def _d(two_theta: float) -> float:
-        return float(1 / np.sqrt(max(q_from_two_theta(two_theta, REFERENCE_WAVELENGTH), 1e-9)))
+        return 1.0 / math.sqrt(max(float(q_from_two_theta(two_theta, REFERENCE_WAVELENGTH)), 1e-9))
 
 
 def _without_background(
