@@ -22,6 +22,7 @@ import torch
 from syngony import metrics
 from syngony.diffraction.profile import PaperGrid
 from syngony.inference import scores_from_logits
+from syngony.learning.calibration import collect_logits
 from syngony.learning.line_cache import LineCache, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.split import formula_position
@@ -125,12 +126,9 @@ def run_row(row: Row, cache: LineCache, labels: np.ndarray, root: Path, patterns
     train(*arguments, resume=True, progress=False, labels=labels, renderer=renderer)
     seconds = time.perf_counter() - began
     model = load_run(root / row.name, "last")
-    logits, systems = [], []
-    with torch.inference_mode():
-        for inputs, system, _ in RenderedPatterns(renderer, test_rows, batch_size=128, shuffle=False, labels=labels):
-            logits.append(model(inputs).numpy())
-            systems.append(system.numpy())
-    report = metrics.crystal_system_report(scores_from_logits(np.concatenate(logits)).systems, np.concatenate(systems))
+    test = RenderedPatterns(renderer, test_rows, batch_size=128, shuffle=False, labels=labels)
+    logits, systems = collect_logits(model, test)
+    report = metrics.crystal_system_report(scores_from_logits(logits).systems, systems)
     result = {
         "name": row.name,
         "suspect": row.suspect,

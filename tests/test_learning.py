@@ -275,3 +275,14 @@ def test_recipes_and_their_errors(table, tmp_path):
 def test_a_cache_cannot_be_mistaken(cache):
     assert isinstance(cache, LineCache)
     assert cache.offsets[-1] == len(cache.q) == len(cache.intensity)
+
+
+def test_a_temperature_undoes_overconfidence():
+    from syngony.learning.calibration import fit_temperature
+
+    rng = np.random.default_rng(0)
+    logits = 2.0 * rng.standard_normal((20_000, 7))
+    probabilities = scores_from_logits(logits).systems
+    truth = (probabilities.cumsum(1) > rng.random((20_000, 1))).argmax(1)
+    assert fit_temperature(logits, truth) == pytest.approx(1.0, abs=0.05)
+    assert fit_temperature(3 * logits, truth) == pytest.approx(3.0, abs=0.15)

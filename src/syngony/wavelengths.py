@@ -84,7 +84,7 @@ def _from_text(text: str) -> float:
     line = None if unit else tenth_of_tube_line(value)
     if line is not None:
         raise WavelengthError(f"wavelength {value:g} is {line} in nm: pass {10 * value:g}, or {value:g}Å if meant")
-    return value * _IN_ANGSTROM.get(unit or "", 1.0)
+    return round(value * _IN_ANGSTROM.get(unit or "", 1.0), 12)
 
 
 def _in_range(value: float) -> float:

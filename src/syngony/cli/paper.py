@@ -12,7 +12,7 @@ def paper(
     structures: Annotated[Path, typer.Option(help="Structure table (Parquet).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")],
     limit: Annotated[int | None, typer.Option(min=100, help="A random sample of this many.")] = None,
-    patterns: Annotated[int, typer.Option(min=64, help="Patterns of the fine-tuning stage.")] = 200_000,
+    patterns: Annotated[int, typer.Option(min=64, help="Patterns of the fine-tuning stage.")] = 100_000,
     transfer_patterns: Annotated[int, typer.Option(help="Patterns of the transfer stage.")] = 20_000,
     size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 64,
     layout: Annotated[str, typer.Option(help="folded or stripe.")] = "folded",

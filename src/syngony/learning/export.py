@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import syngony
 from syngony.errors import ModelError
 from syngony.inference import CARD_FORMAT, Network
+from syngony.learning.calibration import read_temperature
 from syngony.learning.training import Classifier, TrainingSettings, load_run
 from syngony.views import view_from_dict
 
@@ -73,7 +74,7 @@ def export_run(
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "temperature": 1.0,
+        "temperature": read_temperature(Path(run)),
         **(card or {}),
     }
     partial.replace(output)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from syngony import metrics
 from syngony.diffraction.profile import PaperGrid, stick_pattern
 from syngony.inference import scores_from_logits
+from syngony.learning.calibration import collect_logits
 from syngony.learning.line_cache import LineCache, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.recipes import require_enough
@@ -64,7 +64,7 @@ class PaperSettings:
     """
 
     limit: int | None = None
-    patterns: int = 200_000
+    patterns: int = 100_000
     transfer_patterns: int = 20_000
     image: ImageView = ImageView()  # noqa: RUF009 - frozen
     grid: PaperGrid = PaperGrid()  # noqa: RUF009 - frozen
@@ -213,17 +213,12 @@ def _train(
 
 
 def _test(model: Classifier, renderer: Renderer, rows: NDArray[np.int64]) -> dict[str, Any]:
-    logits, truth = [], []
-    with torch.inference_mode():
-        for inputs, system, _ in RenderedPatterns(renderer, rows, batch_size=128, shuffle=False):
-            logits.append(model(inputs).numpy())
-            truth.append(system.numpy())
-    true = np.concatenate(truth)
+    logits, true = collect_logits(model, RenderedPatterns(renderer, rows, batch_size=128, shuffle=False))
     return {
         "model": "mobilenetv2 (the paper's experiment)",
         "n": len(true),
         "conditions": "ideal",
-        "crystal_system": metrics.crystal_system_report(scores_from_logits(np.concatenate(logits)).systems, true),
+        "crystal_system": metrics.crystal_system_report(scores_from_logits(logits).systems, true),
         "extinction_group": {"accuracy": None, "top5": None},
         "space_group": {"accuracy": None, "top5": None},
         "baselines": {"majority": metrics.majority_baseline(true)},

@@ -1,0 +1,57 @@
+"""Temperature scaling (Guo et al. 2017, arXiv 1706.04599), fitted on simulated validation patterns only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from syngony.inference import scores_from_logits
+from syngony.learning.training import Classifier
+
+FILE = "calibration.json"
+
+
+def collect_logits(
+    model: Classifier, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits (n, 7 or 230) and true system indices (n,) over batches."""
+    logits, systems = [], []
+    with torch.inference_mode():
+        for inputs, system, _ in batches:
+            logits.append(model(inputs).numpy().astype(float))
+            systems.append(system.numpy())
+    return np.concatenate(logits), np.concatenate(systems)
+
+
+def fit_temperature(logits: NDArray[np.float64], systems: NDArray[np.int64]) -> float:
+    """The temperature at which the true systems are likeliest.
+
+    Args:
+        logits: (n, 7 or 230).
+        systems: (n,) true indices.
+    """
+    rows = np.arange(len(systems))
+
+    def loss(log_temperature: float) -> float:
+        likelihood = scores_from_logits(logits, float(np.exp(log_temperature))).systems[rows, systems]
+        return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+
+
+def write_temperature(folder: Path, temperature: float, patterns: int) -> None:
+    """Keep a run's temperature for its export."""
+    (folder / FILE).write_text(json.dumps({"temperature": temperature, "patterns": patterns}) + "\n")
+
+
+def read_temperature(folder: Path) -> float:
+    """A run's temperature, 1 where none was fitted."""
+    place = folder / FILE
+    return float(json.loads(place.read_text())["temperature"]) if place.is_file() else 1.0
