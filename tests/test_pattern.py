@@ -56,7 +56,7 @@ def test_points_at_or_below_zero_are_dropped() -> None:
         (ANGLES * 4, COUNTS, "40 to 239.6"),
         (np.r_[ANGLES[:100], ANGLES[99:]], np.r_[COUNTS[:100], COUNTS[99:]], r"point 101 \(19.9 then 19.9\)"),
         (np.r_[ANGLES, ANGLES], np.r_[COUNTS, COUNTS], "one range a file"),
-        (ANGLES / 20, COUNTS, "spans 2.5 degrees"),
+        (ANGLES / 20, COUNTS, "spans 2.49 degrees"),
         (ANGLES, np.zeros(500), "no signal"),
         (ANGLES, np.full(500, 7.0), "no signal"),
         (ANGLES, -COUNTS, "no signal"),

@@ -14,8 +14,11 @@ COMMENT = "#!/'*;%"
 _MAX_HEADER_ROWS = 3  # lines of numbers ("start step stop") that may stand before the scan
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][-+]?\d+)?", re.ASCII)
 _QUOTED = re.compile(r'"([^"]*)"|([^",;\s]+)')
+_REMARK = re.compile(r"\s+[#!](?![A-Z]+[/!?])")  # but no spreadsheet's error
 _COMMA_AND_BLANK = re.compile(r",\s|\s,")
-_NOT_A_NUMBER = re.compile(r"[-+]?(?:nan(?:q|s|\(.*\))?|inf(?:inity)?|1\.#\w+|#n/?a|#num!|n/?a)", re.IGNORECASE)
+_NOT_A_NUMBER = re.compile(
+    r"[-+]?(?:nan(?:q|s|\(.*\))?|inf(?:inity)?|1\.#\w+|#n/?a|#[a-z]+[!?]|#div/0!|n/?a)", re.IGNORECASE
+)
 _FORTRAN = str.maketrans("dD,", "ee.")
 
 
@@ -116,8 +119,7 @@ def _fields(text: str) -> tuple[list[str], str]:
     """Fields of a line and the delimiter: a semicolon, else a comma with a blank, else blanks, else commas."""
     if '"' in text:
         return [(quoted or bare).strip() for quoted, bare in _QUOTED.findall(text)], '"'
-    for mark in "#!":
-        text = text.split(mark, 1)[0].rstrip()
+    text = _REMARK.split(text, maxsplit=1)[0]
     if ";" in text:
         return [item.strip() for item in text.split(";")], ";"
     if not _COMMA_AND_BLANK.search(text):

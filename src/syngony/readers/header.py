@@ -11,8 +11,9 @@ from syngony.wavelengths import TUBE_LINES, parse_wavelength, tenth_of_tube_line
 # --- the axis -----------------------------------------------------------------------------------
 
 _RECIPROCAL = re.compile(
-    r"(?:^|[\s,;#\"(])q\s*[\[(/]|(?:^|[\s,;#\"])q_(?:nm|a)|(?:Å|\bA|\bang\w*|\bnm)\s*\^?\s*[({]?\s*(?:-1|⁻¹)|"
-    r"\b1\s*/\s*(?:Å|A\b|ang|nm)|inverse\s+(?:ang|nano)|momentum transfer|scattering vector",
+    r"(?:^|[\s,;#\"(])q\s*[\[(/]|(?:^|[\s,;#\"])q_(?:nm|a)|Å\s*\^?\s*[({]?\s*(?:-1|⁻¹)|"
+    r"\b(?:A|nm|ang\w*)(?:\s*\^\s*[({]?\s*-1|⁻¹)|[\[(](?:A|nm|ang\w*)\s*-1[\])]|1\s*/\s*(?:Å|nm)|[\[(]1\s*/\s*A|"
+    r"inverse\s+(?:ang|nano)|momentum transfer|scattering vector",
     re.IGNORECASE,
 )
 _RADIANS = re.compile(r"2th\w*_rad\b|\bradians?\b|[\[(]rad[\])]", re.IGNORECASE)

@@ -9,7 +9,8 @@ from syngony.errors import PatternError
 
 COARSEST_STEP = 0.5  # degrees of 2θ: wider than any line
 _HOLE = 1.0  # degrees of 2θ
-_UNEVEN = 20.0  # ratio of steps; ranges of different steps joined stay well below it
+_HOLE_STEPS = 20.0  # a hole is at least so many steps wide
+_SLIDING = 3.0  # ratio of mean steps, from one end to the other
 
 
 def refuse_disguises(values: NDArray[np.float64]) -> None:
@@ -32,11 +33,7 @@ def refuse_disguises(values: NDArray[np.float64]) -> None:
             f"the points lie {np.median(steps):.3g} degrees apart: a list of peaks? give the scan itself, "
             f"with steps below {COARSEST_STEP:g} degrees"
         )
-    small, large = np.percentile(steps, [5, 95])
-    if large > _UNEVEN * small:
-        raise PatternError(
-            f"steps vary between {small:.2g} and {large:.2g}: is the first column d or Q? give even steps of 2θ"
-        )
+    _refuse_sliding_steps(steps)
 
 
 def hole_in(angles: NDArray[np.float64]) -> tuple[float, float] | None:
@@ -47,12 +44,23 @@ def hole_in(angles: NDArray[np.float64]) -> tuple[float, float] | None:
     """
     steps = np.diff(angles)
     widest = int(steps.argmax())
-    if steps[widest] < max(_HOLE, _UNEVEN * float(np.median(steps))):
+    if steps[widest] < max(_HOLE, _HOLE_STEPS * float(np.median(steps))):
         return None
     if widest in (0, len(steps) - 1):
         lone = angles[0] if widest == 0 else angles[-1]
         raise PatternError(f"the point at {lone:g} lies {steps[widest]:.3g} degrees from the others: remove that line")
     return float(angles[widest]), float(angles[widest + 1])
+
+
+def _refuse_sliding_steps(steps: NDArray[np.float64]) -> None:
+    """Even steps of 2θ are steps in d that grow steadily; joined ranges and curved detectors differ less."""
+    means = np.array([part.mean() for part in np.array_split(steps, 10)])
+    small, large = means.min(), means.max()
+    change = np.diff(means)
+    if large > _SLIDING * small and ((change > 0).all() or (change < 0).all()):
+        raise PatternError(
+            f"the steps slide from {means[0]:.2g} to {means[-1]:.2g}: is the first column d? give even steps of 2θ"
+        )
 
 
 def _refuse_neighbours(angles: NDArray[np.float64], third: NDArray[np.float64]) -> None:
