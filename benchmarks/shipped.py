@@ -63,7 +63,9 @@ def main() -> None:
     arguments = parser.parse_args()
     network = Network.load(arguments.model)
     print(f"{network.name}, sha256 {network.card['sha256'][:16]}")
-    print("| patterns | n | crystal system, % (95 %) | macro F1 | space group, % | ECE | at half coverage | majority | 1-NN |")
+    print(
+        "| patterns | n | crystal system, % (95 %) | macro F1 | space group, % | ECE | at half coverage | majority | 1-NN |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         held_out = Path(folder) / "held_out.parquet"

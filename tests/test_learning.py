@@ -1,6 +1,7 @@
 """Splits, caches, rendering, training, export: on a small table made here, in seconds."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -151,6 +152,17 @@ def test_a_run_leaves_curves_and_checkpoints(run):
     assert TrainingSettings.read(run) == small()
     with pytest.raises(ModelError, match="--resume"):
         train(small(), None, run, [], [])  # type: ignore[arg-type]
+
+
+def test_a_run_is_not_resumed_on_another_table(run, cache):
+    settings = TrainingSettings.read(run)
+    one, other = (dataclasses.replace(settings, structures=name) for name in ("one", "other"))
+    one.write(run)
+    try:
+        with pytest.raises(ModelError, match="another table"):
+            train(other, cache, run, range(128), range(128, 170), resume=True, progress=False)
+    finally:
+        settings.write(run)
 
 
 def test_an_interrupted_run_ends_as_an_undisturbed_one(run, cache, tmp_path):

@@ -37,6 +37,7 @@ def main() -> None:
     except SyngonyError as error:
         print(f"syngony: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("syngony: interrupted; what was written stays", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"syngony: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

@@ -41,6 +41,7 @@ class LineCache:
         space_group: (n,) int16.
         formula: (n,) formulas of the cells.
         material_id: (n,) identifiers.
+        identity: of the table and rows, the same wherever they are read.
     """
 
     q: NDArray[np.float32]
@@ -49,6 +50,7 @@ class LineCache:
     space_group: NDArray[np.int16]
     formula: NDArray[np.str_]
     material_id: NDArray[np.str_]
+    identity: str = ""
 
     def __len__(self) -> int:
         return len(self.space_group)
@@ -72,6 +74,7 @@ class LineCache:
             array("space_group"),
             array("formula"),
             array("material_id"),
+            folder.name,
         )
 
 

@@ -88,8 +88,9 @@ def train_recipe(
         InputError: unknown recipe or network, or a table too small to split.
         TableError, ModelError: see `build_line_cache` and `train`.
     """
-    settings = recipe_settings(network, recipe, patterns, batch_size=batch_size, seed=seed, threads=threads)
     lines = build_line_cache(structures, cache or Path(output) / "cache")
+    options = {"batch_size": batch_size, "seed": seed, "threads": threads, "structures": lines.identity}
+    settings = recipe_settings(network, recipe, patterns, **options)
     sides = sides_of(lines.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     require_enough(lines, train_rows, validation_rows, batch_size)

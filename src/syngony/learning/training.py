@@ -51,6 +51,7 @@ class TrainingSettings:
         patience: validations without improvement before an early stop.
         balance: draw each crystal system equally often.
         threads: torch threads, 0 for the library's choice.
+        structures: identity of the table trained on, so that a run is not resumed on another.
     """
 
     network: str = "mobilenetv2"
@@ -69,6 +70,7 @@ class TrainingSettings:
     balance: bool = False
     seed: int = 0
     threads: int = 0
+    structures: str = ""
 
     @property
     def epochs(self) -> int:
@@ -259,7 +261,12 @@ def train(
     if last.is_file() and not resume:
         raise ModelError(f"{folder} holds a run already: pass --resume to go on, or another -o")
     if resume and (folder / "settings.json").is_file():
-        settings = TrainingSettings.read(folder)
+        begun = TrainingSettings.read(folder)
+        if begun.structures and settings.structures and begun.structures != settings.structures:
+            raise ModelError(
+                f"{folder}: the run was begun on another table of structures; give that one, or another -o"
+            )
+        settings = begun
     settings.write(folder)
     if settings.threads:
         torch.set_num_threads(settings.threads)
