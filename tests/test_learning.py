@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -202,6 +203,15 @@ def test_the_exported_network_says_what_torch_says(run, cache, tmp_path):
 
 def test_a_damaged_network_is_refused(run, tmp_path):
     export_run(run, tmp_path / "tiny.onnx")
+    card = json.loads((tmp_path / "tiny.json").read_text())
+    (tmp_path / "odd.onnx").write_bytes(b"no network")
+    digest = hashlib.sha256(b"no network").hexdigest()
+    (tmp_path / "odd.json").write_text(json.dumps(card | {"sha256": digest}))
+    with pytest.raises(ModelError, match="cannot load"):
+        Network.load(tmp_path / "odd.onnx").scores(np.zeros((1, *VIEW.shape), np.float32))
+    (tmp_path / "odd.json").write_text(json.dumps(card | {"sha256": digest, "view": {"kind": "hologram"}}))
+    with pytest.raises(ModelError, match="no view"):
+        Network.load(tmp_path / "odd.onnx")
     with (tmp_path / "tiny.onnx").open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(ModelError, match="sha256"):

@@ -49,7 +49,10 @@ class Network:
         self.path = path
         self.card = card
         self.name: str = card["name"]
-        self.view: ProfileView | ImageView = view_from_dict(card["view"])
+        try:
+            self.view: ProfileView | ImageView = view_from_dict(card["view"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"{path.name}: its card describes no view that this version knows ({error})") from None
 
     @classmethod
     def load(cls, name: str | Path = DEFAULT_MODEL) -> Network:
@@ -71,7 +74,11 @@ class Network:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises kinds of its own, with no common base
+            reason = str(error).splitlines()[0][:120]
+            raise ModelError(f"{self.path.name}: ONNX Runtime cannot load it ({reason}); export it again") from None
 
     def scores(self, inputs: NDArray[np.float32]) -> Scores:
         """Probabilities for (n, *view.shape) inputs, calibrated by the card's temperature."""
