@@ -9,6 +9,7 @@ Measured scans are only measured on; nothing is fitted to them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import statistics
@@ -60,20 +61,29 @@ def main() -> None:
     parser.add_argument("patterns", type=Path)
     parser.add_argument("--model", default="mobilenetv2")
     parser.add_argument("--limit", type=int, help="of the structures")
+    parser.add_argument("--write-card", action="store_true", help="write the figures into the network's card")
     arguments = parser.parse_args()
     network = Network.load(arguments.model)
     print(f"{network.name}, sha256 {network.card['sha256'][:16]}")
-    print(
-        "| patterns | n | crystal system, % (95 %) | macro F1 | space group, % | ECE | at half coverage | majority | 1-NN |"
+    header = (
+        "patterns | n | crystal system, % (95 %) | macro F1 | space group, % | ECE | half coverage | majority | 1-NN"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"| {header} |\n|{'---|' * 9}")
+    figures: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         held_out = Path(folder) / "held_out.parquet"
         split_table(arguments.structures, held_out, "test")
         for conditions in ("ideal", "lab"):
             report = evaluate_structures(network, held_out, conditions, limit=arguments.limit)  # type: ignore[arg-type]
             print(row(f"simulated, {conditions}, formulas never trained on", report), flush=True)
-    print(row("measured scans", evaluate_patterns(network, arguments.patterns)))
+            figures[f"held-out structures, {conditions}"] = f"{report['crystal_system']['accuracy']:.1%}"
+    report = evaluate_patterns(network, arguments.patterns)
+    print(row("measured scans", report))
+    figures[f"{report['n']} measured scans"] = f"{report['crystal_system']['accuracy']:.1%}"
+    if arguments.write_card:
+        card = network.path.with_suffix(".json")
+        entries = json.loads(card.read_text()) | {"figures": figures}
+        card.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
     seconds = start_to_answer()
     print(
         f"\n`syngony determine` on one scan, start-up included: median {statistics.median(seconds):.2f} s "
