@@ -60,12 +60,6 @@ ROWS = (
     Row("sigma-15", "filter: sigma 15 grid points", sigma=15.0),
     Row("balanced", "imbalance: each system drawn equally often", settings={"balance": True}),
     Row("residual-1d", "2-D net for 1-D data: residual 1-D net, same points, equal cost", profile=True),
-    Row(
-        "residual-1d-sqrt",
-        "1-D net with square-root intensity",
-        {"intensity": "sqrt"},
-        profile=True,
-    ),
     Row("tolerance-0.01", "label tolerance 0.01 Å in place of 0.1", tolerance=0.01),
     Row("random-split", "random split, formulas on both sides", split="random"),
     Row("seed-1", "nothing but the seed: what chance alone does", settings={"seed": 1}),
