@@ -47,6 +47,8 @@ class Row:
     split: str = "formula"
     tolerance: float = 0.1
     profile: bool = False
+    longer: int = 1
+    every_structure: bool = False
 
 
 ROWS = (
@@ -62,6 +64,8 @@ ROWS = (
     Row("residual-1d", "2-D net for 1-D data: residual 1-D net, same points, equal cost", profile=True),
     Row("tolerance-0.01", "label tolerance 0.01 Å in place of 0.1", tolerance=0.01),
     Row("random-split", "random split, formulas on both sides", split="random"),
+    Row("every-structure", "more data: all other structures of the table to train on", every_structure=True),
+    Row("longer", "more training: three times the budget", longer=3),
     Row("seed-1", "nothing but the seed: what chance alone does", settings={"seed": 1}),
     Row("ln-q-roots", "several at once: ln Q axis, roots", {"axis": "ln_q", "colour_map": "roots"}),
 )
@@ -80,7 +84,7 @@ def settings_of(row: Row, patterns: int) -> TrainingSettings:
     return TrainingSettings(
         network="residual_1d" if row.profile else "mobilenetv2",
         view=view.as_dict(),
-        patterns=patterns,
+        patterns=patterns * row.longer,
         epoch_patterns=16_000,
         validation_patterns=1_000,
         batch_size=32,
@@ -90,13 +94,14 @@ def settings_of(row: Row, patterns: int) -> TrainingSettings:
     )
 
 
-def split(cache: LineCache, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test rows, 80 to 20."""
+def split(cache: LineCache, kind: str, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows of the cache, 80 to 20; the test is drawn from the sample (material ids) alone."""
     if kind == "formula":
         position = np.array([formula_position(f) for f in cache.formula])
     else:
         position = np.random.default_rng(1).random(len(cache))
-    return np.flatnonzero(position >= TEST_SHARE), np.flatnonzero(position < TEST_SHARE)
+    tested = (position < TEST_SHARE) & np.isin(cache.material_id, sample)
+    return np.flatnonzero(position >= TEST_SHARE), np.flatnonzero(tested)
 
 
 def relabel(table: Path, rows: np.ndarray, tolerance: float, root: Path) -> np.ndarray:
@@ -108,14 +113,18 @@ def relabel(table: Path, rows: np.ndarray, tolerance: float, root: Path) -> np.n
     return np.array(json.loads(place.read_text()))
 
 
-def run_row(row: Row, cache: LineCache, labels: np.ndarray, root: Path, patterns: int) -> dict[str, Any]:
+def run_row(
+    row: Row, cache: LineCache, labels: np.ndarray, sample: np.ndarray, root: Path, patterns: int
+) -> dict[str, Any]:
     """Train and test one row, or give its kept result."""
     place = root / row.name / "result.json"
     if place.is_file():
         return json.loads(place.read_text())
     settings = settings_of(row, patterns)
-    renderer = Renderer(cache, view_from_dict(settings.view), "ideal", PaperGrid(sigma=row.sigma), keep=True)
-    train_rows, test_rows = split(cache, row.split)
+    renderer = Renderer(
+        cache, view_from_dict(settings.view), "ideal", PaperGrid(sigma=row.sigma), keep=not row.every_structure
+    )
+    train_rows, test_rows = split(cache, row.split, sample)
     arguments = (settings, cache, root / row.name, train_rows, test_rows)
     train(*arguments, resume=True, progress=False, labels=labels, renderer=renderer)
     model = load_run(root / row.name, "last")
@@ -154,10 +163,11 @@ def main() -> None:
     for row in ROWS:
         if arguments.rows and row.name not in arguments.rows:
             continue
-        labels = np.asarray(cache.space_group)
+        lines = build_line_cache(arguments.structures, root / "cache") if row.every_structure else cache
+        labels = np.asarray(lines.space_group)
         if row.tolerance != 0.1:
             labels = relabel(arguments.structures, rows, row.tolerance, root)
-        results.append(run_row(row, cache, labels, root, arguments.patterns))
+        results.append(run_row(row, lines, labels, cache.material_id, root, arguments.patterns))
         print(json.dumps(results[-1]), flush=True)
     print_table(results, arguments)
     if not arguments.rows:
