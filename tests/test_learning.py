@@ -151,6 +151,8 @@ def test_a_run_leaves_curves_and_checkpoints(run):
     assert len(losses(run)) == 3
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert TrainingSettings.read(run) == small()
+    # The last checkpoint is of the last epoch, whether or not that one was the best.
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
     with pytest.raises(ModelError, match="--resume"):
         train(small(), None, run, [], [])  # type: ignore[arg-type]
 
@@ -308,3 +310,18 @@ def test_a_temperature_undoes_overconfidence():
     truth = (probabilities.cumsum(1) > rng.random((20_000, 1))).argmax(1)
     assert fit_temperature(logits, truth) == pytest.approx(1.0, abs=0.05)
     assert fit_temperature(3 * logits, truth) == pytest.approx(3.0, abs=0.15)
+
+
+def test_settled_batch_norm_is_the_mean_over_batches(cache):
+    from syngony.learning.calibration import settle_batch_norm
+
+    model = Classifier(small(), VIEW, 10)
+    layer = next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    batches = list(RenderedPatterns(Renderer(cache, VIEW), range(160), batch_size=32, shuffle=False))
+    settle_batch_norm(model, batches)
+    hook.remove()
+    assert torch.allclose(layer.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0), atol=1e-5)
+    assert layer.momentum == 0.1
+    assert not model.training

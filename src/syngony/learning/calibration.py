@@ -1,4 +1,9 @@
-"""Temperature scaling (Guo et al. 2017, arXiv 1706.04599), fitted on simulated validation patterns only."""
+"""What is done to trained weights before they are shipped; all of it on simulated patterns only.
+
+Batch normalisation is settled: statistics over many batches of the final weights in place of a running
+average over the last few (Wu & Johnson 2021, arXiv 2105.07576, "precise BatchNorm"). Then probabilities
+are calibrated by a temperature (Guo et al. 2017, arXiv 1706.04599).
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import Tensor
+from torch import Tensor, nn
 
 from syngony.inference import scores_from_logits
 from syngony.learning.training import Classifier
 
 FILE = "calibration.json"
+
+
+def settle_batch_norm(model: Classifier, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """Replace the running statistics of batch normalisation by the mean over all batches given."""
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's sign for a plain mean
+        layer.train()
+    with torch.no_grad():
+        for inputs, _, _ in batches:
+            model(inputs)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    model.eval()
 
 
 def collect_logits(

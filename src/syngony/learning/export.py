@@ -27,7 +27,7 @@ AGREEMENT = 1e-3
 
 
 def export_run(
-    run: Path | str, output: Path | str, *, card: dict[str, Any] | None = None, which: str = "best"
+    run: Path | str, output: Path | str, *, card: dict[str, Any] | None = None, which: str | None = None
 ) -> Network:
     """Write ``output`` (.onnx) and its card, checked against torch.
 
@@ -35,7 +35,7 @@ def export_run(
         run: folder of `train`.
         output: ends in ``.onnx``; the card is written beside it.
         card: further entries: data, licence, attribution, figures, temperature.
-        which: checkpoint, ``best`` or ``last``.
+        which: checkpoint, ``settled``, ``best`` or ``last``; the first of them that is there when omitted.
 
     Raises:
         ModelError: no run there, a wrong file name, or the exported network disagrees with torch.
@@ -43,6 +43,8 @@ def export_run(
     output = Path(output)
     if output.suffix != ".onnx":
         raise ModelError(f"{output}: name the file NAME.onnx")
+    if which is None:
+        which = "settled" if (Path(run) / "checkpoints" / "settled.ckpt").is_file() else "best"
     model = load_run(run, which)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import InputError
-from syngony.learning.calibration import collect_logits, fit_temperature, write_temperature
+from syngony.learning.calibration import collect_logits, fit_temperature, settle_batch_norm, write_temperature
 from syngony.learning.line_cache import LineCache, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.split import sides_of
-from syngony.learning.training import Classifier, TrainingSettings, train
+from syngony.learning.training import Classifier, TrainingSettings, load_run, save_weights, train
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
 from syngony.views import ImageView, ProfileView, view_from_dict
 
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 RECIPES = ("paper", "robust")
 
 CALIBRATION_SEED = 4_711
+SETTLING_PATTERNS = 25_600
 
 
 def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) -> TrainingSettings:
@@ -82,7 +83,7 @@ def train_recipe(
     cache: Path | None = None,
     progress: bool = True,
 ) -> Classifier:
-    """``syngony train``: lines from the cache or computed, the split by formula, training, calibration.
+    """``syngony train``: lines from the cache or computed, the split by formula, training, settling, calibration.
 
     Raises:
         InputError: unknown recipe or network, or a table too small to split.
@@ -94,14 +95,14 @@ def train_recipe(
     sides = sides_of(lines.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     require_enough(lines, train_rows, validation_rows, batch_size)
-    model = train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress)
-    held_out = RenderedPatterns(
-        Renderer(lines, view_from_dict(settings.view), settings.conditions),
-        validation_rows,
-        batch_size=128,
-        seed=CALIBRATION_SEED,
-        shuffle=False,
-    )
+    train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress)
+    # The cycle ends at a rate of zero: the last weights are the annealed ones.
+    model = load_run(output, "last")
+    renderer = Renderer(lines, view_from_dict(model.settings.view), model.settings.conditions)
+    options = {"batch_size": 128, "seed": CALIBRATION_SEED}
+    settle_batch_norm(model, RenderedPatterns(renderer, train_rows, SETTLING_PATTERNS, **options))
+    save_weights(model, output, "settled")
+    held_out = RenderedPatterns(renderer, validation_rows, shuffle=False, **options)
     temperature = fit_temperature(*collect_logits(model, held_out))
     write_temperature(Path(output), temperature, len(validation_rows))
     return model

@@ -279,13 +279,19 @@ def train(
     model = Classifier(settings, renderer.view, steps)
     if settings.transfer_epochs and not model.network.pretrained:
         log.warning("No pre-trained weights: the transfer stage trains a head on a random backbone.")
-    keeper = ModelCheckpoint(
-        folder / "checkpoints", "best", monitor="val_loss", save_last=True, enable_version_counter=False
-    )
+    place: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor="val_loss", **place)
+    # Not save_last: that follows the best, and an interruption would lose every epoch since it.
+    latest = ModelCheckpoint(filename="last", monitor=None, **place)
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=settings.epochs,
-        callbacks=[keeper, EarlyStopping("val_loss", patience=settings.patience), CurveWriter(folder / "curves.csv")],
+        callbacks=[
+            best,
+            latest,
+            EarlyStopping("val_loss", patience=settings.patience),
+            CurveWriter(folder / "curves.csv"),
+        ],
         logger=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -301,12 +307,20 @@ def train(
     return load_run(folder)
 
 
+def save_weights(model: Classifier, folder: Path | str, name: str) -> None:
+    """Keep weights in a run's checkpoints under a name that `load_run` takes."""
+    path = Path(folder) / "checkpoints" / f"{name}.ckpt"
+    partial = path.with_name(f".{path.name}.partial")
+    torch.save({"state_dict": model.state_dict()}, partial)
+    partial.replace(path)
+
+
 def load_run(folder: Path | str, which: str = "best") -> Classifier:
     """The network of a run, in evaluation mode.
 
     Args:
         folder: the -o of `syngony train`.
-        which: ``best`` or ``last``.
+        which: ``best``, ``last``, or ``settled`` (what `syngony train` ends with).
 
     Raises:
         ModelError: no run or no checkpoint there.
