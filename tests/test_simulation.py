@@ -184,7 +184,9 @@ def test_tables_that_cannot_be_read(table, tmp_path):
     assert not list(tmp_path.glob("p.parquet*"))
 
 
-def interrupted(table: Path, output: Path, monkeypatch, after: int, error: BaseException, settings: Settings) -> None:
+def interrupted(
+    table: Path, output: Path, monkeypatch, after: int, error: BaseException, settings: Settings, says: str = ""
+) -> None:
     """Run until `after` shards are written, then fail in the middle of writing the next."""
     original, count = pq.write_table, 0
 
@@ -198,7 +200,7 @@ def interrupted(table: Path, output: Path, monkeypatch, after: int, error: BaseE
 
     with monkeypatch.context() as patch:
         patch.setattr(shards.pq, "write_table", failing)
-        with pytest.raises(type(error)):
+        with pytest.raises(SimulationError if isinstance(error, OSError) else type(error), match=says):
             simulate_table(table, output, settings, workers=0)
 
 
@@ -207,7 +209,7 @@ def test_what_is_interrupted_goes_on(table, tmp_path, monkeypatch, error):
     settings = Settings(shard_size=4)
     undisturbed = simulate_table(table, tmp_path / "whole.parquet", settings, workers=0)
     output = tmp_path / "p.parquet"
-    interrupted(table, output, monkeypatch, 2, error, settings)
+    interrupted(table, output, monkeypatch, 2, error, settings, "No space left" if error.args else "")
     parts = tmp_path / "p.parquet.parts"
     assert sorted(p.name for p in parts.iterdir()) == [
         ".lock",

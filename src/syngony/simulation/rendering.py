@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from syngony.diffraction.laboratory import Phase, Scan, measure
 from syngony.diffraction.packed import PackedStructures, packed_patterns, pattern_failures
-from syngony.errors import InputError
+from syngony.errors import InputError, PatternError
+from syngony.pattern import check_scan
 from syngony.simulation.settings import Settings
 
 INTENSITY_STEP = 2.0**-20
@@ -81,23 +82,31 @@ def lab(packed: PackedStructures, settings: Settings, first_row: int, names: lis
             phases[int(row)] = Phase.from_structure(packed.structure(index))
         except InputError as error:
             failures.append((int(row), str(error)))
-    scans = list(_scans(phases, settings, first_row, names))
-    empty = [np.empty(0)]
+    scans, rows = [], []
+    for row, scan, drawn in _scans(phases, settings, first_row, names):
+        try:
+            check_scan(scan.two_theta, scan.intensity)
+        except PatternError as error:  # nothing but an empty range, say
+            failures.append((row, str(error)))
+            continue
+        rows.append(row)
+        scans.append((scan.two_theta.astype(np.float32), scan.intensity.astype(np.float32), scan.wavelength, drawn))
+    empty = [np.empty(0, np.float32)]
     return Rendered(
-        rows=np.array(list(phases), dtype=np.int64),
-        two_theta=np.concatenate([scan.two_theta for scan, _ in scans] or empty).astype(np.float32),
-        intensity=np.concatenate([scan.intensity for scan, _ in scans] or empty).astype(np.float32),
-        offsets=np.cumsum([0] + [len(scan.two_theta) for scan, _ in scans]).astype(np.int32),
-        wavelengths=np.array([scan.wavelength for scan, _ in scans], dtype=np.float64),
-        conditions=[drawn for _, drawn in scans],
+        rows=np.array(rows, dtype=np.int64),
+        two_theta=np.concatenate([scan[0] for scan in scans] or empty),
+        intensity=np.concatenate([scan[1] for scan in scans] or empty),
+        offsets=np.cumsum([0] + [len(scan[0]) for scan in scans]).astype(np.int32),
+        wavelengths=np.array([scan[2] for scan in scans], dtype=np.float64),
+        conditions=[scan[3] for scan in scans],
         failures=failures,
     )
 
 
 def _scans(
     phases: dict[int, Phase], settings: Settings, first_row: int, names: list[str]
-) -> Iterator[tuple[Scan, str]]:
-    """A scan of each phase and its conditions, in order; everything drawn hangs on (seed, row) alone."""
+) -> Iterator[tuple[int, Scan, str]]:
+    """Row, scan and conditions of each phase, in order; everything drawn hangs on (seed, row) alone."""
     laboratory = settings.laboratory
     rows = list(phases)
     for position, row in enumerate(rows):
@@ -108,4 +117,4 @@ def _scans(
             partner = rows[(position + 1 + int(rng.integers(len(rows) - 1))) % len(rows)]
         scan = measure(phases[row], drawn, rng, impurity=None if partner is None else phases[partner])
         said = {**asdict(drawn), "impurity_phase": None if partner is None else names[partner]}
-        yield scan, json.dumps(said)
+        yield row, scan, json.dumps(said)

@@ -80,8 +80,8 @@ def simulate_table(
 
     Raises:
         TableError: the table cannot be read or is empty.
-        SimulationError: the output is of another simulation or in use, a worker died, no cluster.
-        OSError: the output cannot be written (a full disk); whole shards stay.
+        SimulationError: the output is of another simulation or in use, a full disk, a worker died, no cluster.
+        OSError: the output's folder cannot be made.
     """
     settings = settings or Settings()
     table, output = Path(table), Path(output).absolute()
@@ -130,10 +130,14 @@ def _collect(
                 if progress:
                     progress(done, total)
     except SimulationError as error:
-        raise SimulationError(
-            f"{error}. Whole shards stay in {destination.folder}: run the same command again to go on"
-        ) from None
+        raise SimulationError(f"{error}. {_stays(destination)}") from None
+    except OSError as error:  # a full disk
+        raise SimulationError(f"{destination.folder}: {error.strerror or error}. {_stays(destination)}") from None
     return shards
+
+
+def _stays(destination: Output) -> str:
+    return f"Whole shards stay in {destination.folder}: run the same command again to go on"
 
 
 def _useful(workers: int | None, shards: int) -> int:

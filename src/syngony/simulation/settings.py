@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,9 @@ FORMAT = 1
 """Goes up when the same settings would give other bytes."""
 
 LARGEST_SHARD = 20_000  # structures; 720 MB of ideal patterns in memory
+
+_NOUNS = ("elements", "wavelengths", "structure", "pattern", "symmetry", "structure_table")
+_DECIDING = (*(f"{noun}.py" for noun in _NOUNS), "diffraction/*.py", "simulation/*.py", "tables/*")
 
 _SAME_TUBE = 3e-3  # relative: the two lines of a doublet and their mean are one tube
 
@@ -90,10 +94,15 @@ class Settings:
         return json.loads(json.dumps(said))
 
 
+@cache
 def versions() -> dict[str, str]:
-    """Versions of what the numbers and the bytes depend on, of this process."""
+    """Versions of what the numbers and the bytes depend on, of this process; ``code`` is a hash of Syngony's own."""
+    package = Path(__file__).parents[1]
+    code = hashlib.sha256()
+    for source in sorted(file for pattern in _DECIDING for file in package.glob(pattern)):
+        code.update(source.read_bytes())
     packages = {name: version(name) for name in ("numpy", "scipy", "numba", "pyarrow")}
-    return {"syngony": __version__, **packages}
+    return {"syngony": __version__, "code": code.hexdigest()[:16], **packages}
 
 
 def identity(table_sha256: str, rows: int, settings: Settings) -> dict[str, Any]:
