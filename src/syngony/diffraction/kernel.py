@@ -11,6 +11,9 @@ tolerance. For each element the sum over sites is a matrix product of real numbe
     [ sin φ  ] (2 rows, sites) @ [cos ψ  sin ψ] (sites, 2 columns),  ψ = 2πlz, one column each |l|
 
 whose four blocks give (h, k, l) and (h, k, -l) at once. The third axis is the longest.
+
+Developers: numba's cache looks at one file only. After a change here, touch the files that call this one
+(or empty ``__pycache__``), or their old compiled copies go on running.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from syngony.diffraction.exponential import exp_negative
 
 FORM_FACTOR_CONSTANT = 41.78214
 
-_SLAB = 65_536  # numbers in a block of the matrix product: half a megabyte, within a core's own cache
+_MULTIPLICATIONS = 250_000  # in one matrix product: OpenBLAS would wake threads above 262,144, which costs more
+_SITES = 64  # of one matrix product
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -133,7 +137,7 @@ def _form_factor(q, number, a, b, thermal, out):
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _add_element(rows, bounds, coords, occupancy, factor, f_re, f_im):
-    """Add factor times the sum over the sites of one element to F of every reflection, row after row."""
+    """Add factor times the sum over some sites of one element to F of every reflection, row after row."""
     n_sites, n_rows, width = coords.shape[0], rows.shape[0], bounds[2] + 1
     n0, n1 = bounds[0] + 1, 2 * bounds[1] + 1
     cos_h, sin_h = np.empty((n_sites, n0)), np.empty((n_sites, n0))
@@ -142,7 +146,7 @@ def _add_element(rows, bounds, coords, occupancy, factor, f_re, f_im):
     _phases(coords[:, 0], 0, n0, cos_h, sin_h)
     _phases(coords[:, 1], -bounds[1], n1, cos_k, sin_k)
     _phases(coords[:, 2], 0, width, along[:, :width], along[:, width:])
-    slab = min(n_rows, max(8, _SLAB // (2 * (n_sites + 2 * width))))
+    slab = min(n_rows, max(1, _MULTIPLICATIONS // (4 * width * n_sites)))
     across = np.empty((n_sites, 2 * slab))
     product = np.empty((2 * slab, 2 * width))
     m = 0
@@ -206,14 +210,15 @@ def half_sphere(lattice, element, frac_coords, occupancy, table, thermal, q_min,
     begin, n_sites = 0, element.shape[0]
     while begin < n_sites:
         this, end = element[order[begin]], begin + 1
-        while end < n_sites and element[order[end]] == this:
+        while end < min(n_sites, begin + _SITES) and element[order[end]] == this:
             end += 1
         coords, weight = np.empty((end - begin, 3)), np.empty(end - begin)
         for j in range(begin, end):
             weight[j - begin] = occupancy[order[j]]
             for axis in range(3):
                 coords[j - begin, axis] = frac_coords[order[j], axes[axis]]
-        _form_factor(q, table[this, 0], table[this, 1:5], table[this, 5:9], thermal[this], factor)
+        if begin == 0 or element[order[begin - 1]] != this:
+            _form_factor(q, table[this, 0], table[this, 1:5], table[this, 5:9], thermal[this], factor)
         _add_element(rows, bounds, coords, weight, factor, f_re, f_im)
         begin = end
     if q_min > 0.0:
