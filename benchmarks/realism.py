@@ -99,7 +99,8 @@ def features(two_theta: NDArray[np.float64], intensity: NDArray[np.float64]) -> 
     noise = noise or float(np.std(np.clip(residual, *np.quantile(residual, [0.02, 0.98]))))
     both = quiet[1:] & quiet[:-1]
     flat = intensity - median_filter(intensity, max(3, round(0.3 / step)))
-    correlation = float(np.corrcoef(flat[1:][both], flat[:-1][both])[0, 1]) if flat[quiet].std() > 0 else 1.0
+    pairs = flat[1:][both], flat[:-1][both]
+    correlation = float(np.corrcoef(*pairs)[0, 1]) if min(map(np.std, pairs)) > 0 else float("nan")
     found = {}
     scatter = 1.4826 * float(np.median(np.abs(net[quiet] - np.median(net[quiet]))))
     for percent in (5, 2, 1):

@@ -14,6 +14,7 @@ from scipy.stats import poisson as poisson_law
 
 from syngony.diffraction.background import background_curve
 from syngony.diffraction.laboratory import Conditions, Laboratory, Phase, measure, tube
+from syngony.diffraction.line_shape import draw_lines, thompson_cox_hastings
 from syngony.diffraction.measure import _normal, line_areas, poisson
 from syngony.diffraction.phase import laue_rotations
 from syngony.diffraction.reflections import reflections
@@ -104,6 +105,16 @@ def test_widths(angle):
     assert fwhm(gauss_fwhm=1e-6, size=0.2) == pytest.approx(0.2 / np.cos(theta), rel=0.01)
     # Strain alone has no width at θ = 0, so it stands on a negligible instrument.
     assert fwhm(gauss_fwhm=1e-3, strain=0.8) == pytest.approx(0.8 * np.tan(theta), rel=0.02)
+
+
+@pytest.mark.parametrize("angle", [15.0, 60.0])
+def test_lines_are_those_of_the_general_grid(angle):
+    theta = np.radians(angle / 2)
+    scan = measure(one_line(angle), replace(IDEAL, size=0.05, strain=0.1), SEED(0))
+    fwhm, eta = thompson_cox_hastings(np.array([0.06]), np.array([0.05 / np.cos(theta) + 0.1 * np.tan(theta)]))
+    expected = np.zeros(len(scan.two_theta))
+    draw_lines(np.array([angle]), np.ones(1), fwhm, eta, np.zeros(1), scan.two_theta, 1e-5, expected)
+    assert np.abs(scan.intensity / 1e6 - expected / expected.max()).max() < 1e-3
 
 
 def test_the_two_thirds_and_the_beta_line_are_at_their_wavelengths():
