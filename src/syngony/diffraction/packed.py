@@ -8,7 +8,8 @@ packed structure was, `failures` which rows are left out and why; the others go 
     failed = packed.failures + pattern_failures(packed, patterns, "CuKa", PaperGrid())
 
 `packed_lines` gives the lines instead. All compiled loops release the GIL: give `threads`, or call from threads
-of your own (BLAS starts none: each matrix product is kept below the size at which it would). Results are those of `reflections` and `paper_pattern`, on the same kernel.
+of your own; BLAS starts none, since each matrix product is kept below the size at which it would. Results are
+those of `reflections` and `paper_pattern`, on the same kernel.
 
 Memory: a packed site takes 34 bytes, a structure 88; patterns take 4 bytes a point (36 kB a row of 9,001); a thread
 works in about 200 bytes for each reflection of the half sphere of its largest structure (1.62 reflections per Å^3
