@@ -185,7 +185,13 @@ def test_tables_that_cannot_be_read(table, tmp_path):
 
 
 def interrupted(
-    table: Path, output: Path, monkeypatch, after: int, error: BaseException, settings: Settings, says: str = ""
+    table: Path,
+    output: Path,
+    monkeypatch,
+    after: int,
+    error: BaseException,
+    settings: Settings,
+    says: str | None = None,
 ) -> None:
     """Run until `after` shards are written, then fail in the middle of writing the next."""
     original, count = pq.write_table, 0
@@ -209,7 +215,7 @@ def test_what_is_interrupted_goes_on(table, tmp_path, monkeypatch, error):
     settings = Settings(shard_size=4)
     undisturbed = simulate_table(table, tmp_path / "whole.parquet", settings, workers=0)
     output = tmp_path / "p.parquet"
-    interrupted(table, output, monkeypatch, 2, error, settings, "No space left" if error.args else "")
+    interrupted(table, output, monkeypatch, 2, error, settings, "No space left" if error.args else None)
     parts = tmp_path / "p.parquet.parts"
     assert sorted(p.name for p in parts.iterdir()) == [
         ".lock",
@@ -277,6 +283,17 @@ def test_two_processes_on_one_output(table, tmp_path):
         with pytest.raises(SimulationError, match="another process is writing"):
             simulate_table(table, tmp_path / "p.parquet", workers=0)
     assert simulate_table(table, tmp_path / "p.parquet", workers=0).patterns == 23
+
+
+def test_killed_in_the_last_step(table, tmp_path, monkeypatch):
+    settings = Settings()
+    with monkeypatch.context() as patch:
+        patch.setattr("syngony.simulation.output.shutil.rmtree", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            simulate_table(table, tmp_path / "p.parquet", settings, workers=0)
+    assert (tmp_path / "p.parquet.parts").is_dir()
+    assert simulate_table(table, tmp_path / "p.parquet", settings, workers=0).kept == 23
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.parquet", "p.parquet.manifest.json"]
 
 
 def test_one_structure_has_no_impurity(tmp_path):

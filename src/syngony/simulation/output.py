@@ -70,6 +70,7 @@ class Output:
             file = self.path / shard["file"] if self.path.is_dir() else self.path
             if not file.is_file() or file_sha256(file) != shard["sha256"]:
                 raise SimulationError(f"{file} is missing or was changed: delete {self.path} and run again")
+        shutil.rmtree(self.folder, ignore_errors=True)  # of a process killed between the last two steps of `finish`
         return manifest
 
     @contextmanager
@@ -82,6 +83,8 @@ class Output:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as lock:
             self._lock(lock)
+            if self.finished() is not None:
+                raise SimulationError(f"{self.path} was finished by another process just now")
             manifest = _read(self.folder / MANIFEST)
             if manifest is not None:
                 self._refuse_another(manifest, self.folder)
