@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/simulator.py --structures materials_project.parquet
 
 The same structures for every tool, one thread, tool after tool on each structure (interleaved, so that
-a busy moment of the machine hits all); CuKa, 0 to 90 degrees. Timed for each tool, from objects that it
+a busy moment of the machine hits all); CuKa, 0 to 90 degrees. Seconds are those of the processor (of all
+threads, if a tool starts any), so that other work on the machine does not count. Timed for each tool, from objects that it
 builds beforehand (not timed: reading, its own structure classes):
 
 - syngony, one call: `reflections`, to merged lines with indices
@@ -233,17 +234,17 @@ def time_tools(tools: list[Tool], group: int, packed: PackedStructures, limit: i
 
 
 def clock(tool: Tool, prepared: Any, repeats: int) -> tuple[float, Any]:
-    """Median seconds of a few runs, one after another, and the last result."""
+    """Median processor seconds of a few runs, one after another, and the last result."""
     seconds = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        began = time.process_time()
         result = tool.run(prepared)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return float(np.median(seconds)), result
 
 
 def time_packed(rows: pa.Table, repeats: int) -> list[float]:
-    """Seconds a structure of the packed batch, in batches of 20: the median of a few runs of each."""
+    """Processor seconds a structure of the packed batch, in batches of 20: the median of a few runs of each."""
     grid = PaperGrid()
     seconds = []
     for begin in range(0, rows.num_rows, 20):
@@ -253,9 +254,9 @@ def time_packed(rows: pa.Table, repeats: int) -> list[float]:
             packed_patterns(packed, WAVELENGTH, grid, out=out)
         runs = []
         for _ in range(repeats):
-            began = time.perf_counter()
+            began = time.process_time()
             packed_patterns(packed, WAVELENGTH, grid, out=out)
-            runs.append((time.perf_counter() - began) / len(packed))
+            runs.append((time.process_time() - began) / len(packed))
         seconds.append(float(np.median(runs)))
     return seconds
 
@@ -311,7 +312,7 @@ def main() -> None:
 def print_table(tools: list[Tool], batch: dict[int, list[float]], absent: list[str], arguments: Any) -> None:
     """Markdown."""
     names = ["1-10", "11-30", "31-100", ">100 sites"]
-    print(f"\nStructures a second on one core, median (quartiles); {time.strftime('%Y-%m-%d')}, {machine()},")
+    print(f"\nStructures a second of processor time, median (quartiles); {time.strftime('%Y-%m-%d')}, {machine()},")
     print(f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}; {arguments.per_group} structures a size")
     print(f"(packed: {arguments.packed}), seed {arguments.seed}, CuKa, 0-90°.\n")
     print(f"| | {' | '.join(names)} | worst difference from pymatgen |\n|---|---|---|---|---|---|")
