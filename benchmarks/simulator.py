@@ -4,8 +4,8 @@
 
 The same structures for every tool, one thread, tool after tool on each structure (interleaved, so that
 a busy moment of the machine hits all); CuKa, 0 to 90 degrees. Seconds are those of the processor (of all
-threads, if a tool starts any), so that other work on the machine does not count. Timed for each tool, from objects that it
-builds beforehand (not timed: reading, its own structure classes):
+threads, if a tool starts any), so that other work on the machine does not count. Timed for each tool,
+from objects that it builds beforehand (not timed: reading, its own structure classes):
 
 - syngony, one call: `reflections`, to merged lines with indices
 - syngony, packed: `packed_patterns`, arrays to normalised patterns of 9,001 points, 20 structures at a time
