@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syngony.diffraction.laboratory import Conditions, measure
-from syngony.diffraction.reflections import reflections
+from syngony.diffraction.laboratory import Conditions, Phase, measure, tube
 from syngony.structure import Structure
 
 F_CENTRING = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
@@ -38,17 +37,17 @@ STRUCTURES = {
 }  # fmt: skip
 
 INSTRUMENT = Conditions(
-    start=10.0, stop=90.0, step=0.02, doublet=1 / 3, zero_shift=0.01, displacement=-0.02,
-    gauss_fwhm=0.06, size=0.04, strain=0.05, debye_waller=0.5, texture=0.1, scale=1.0,
-    counts=5000.0, background=0.02, background_shape=(-0.3, 0.1, 0.5, 0.0, 25.0, 8.0), impurity=0.0,
+    start=10.0, stop=90.0, step=0.02, radiation=tube("Cu"), zero_shift=0.01, displacement=-0.02, gauss_fwhm=0.06,
+    size=0.04, strain=0.05, grain_spread=0.1, debye_waller=0.5, counts=5000.0, background=0.02, slope=-0.2,
+    air_scatter=0.03,
 )  # fmt: skip
 
 
 def main() -> None:
     for seed, (name, structure) in enumerate(STRUCTURES.items()):
-        lines = reflections(structure, "CuKa", (0.0, 94.0))
-        scan = measure(1 / lines.d_spacing**2, lines.intensity, INSTRUMENT, np.random.default_rng(seed))
-        text = "".join(f"{angle:.3f} {counts:.0f}\n" for angle, counts in zip(*scan, strict=True))
+        scan = measure(Phase.from_structure(structure), INSTRUMENT, np.random.default_rng(seed))
+        points = zip(scan.two_theta, scan.intensity, strict=True)
+        text = "".join(f"{angle:.3f} {counts:.0f}\n" for angle, counts in points)
         header = f"# {name}, simulated by Syngony from a textbook cell; not a measurement\n# Wavelength: CuKa doublet\n"
         (Path(__file__).parent / f"{name}.xy").write_text(header + text)
 

@@ -298,7 +298,23 @@ def test_recipes_and_their_errors(table, tmp_path):
 
 def test_a_cache_cannot_be_mistaken(cache):
     assert isinstance(cache, LineCache)
-    assert cache.offsets[-1] == len(cache.q) == len(cache.intensity)
+    assert cache.offsets[-1] == len(cache.q) == len(cache.strength) == len(cache.hkl)
+    assert cache.rotation_offsets[-1] == len(cache.rotations)
+    assert cache.hkl.dtype == np.int16
+
+
+def test_the_cache_gives_the_phase_that_the_structure_gives(cache, table):
+    from syngony.diffraction.laboratory import Conditions, Phase, measure
+    from syngony.structure_table import read_table
+
+    conditions = Conditions(
+        march=0.7, anisotropy=1.5, size=0.1, lattice_strain=(0.01, 0, 0.02, 0, 0.01, 0), noise=False
+    )
+    for index, row in enumerate(read_table(table).to_pylist()[:5]):
+        direct = Phase.from_structure(StructureRecord.from_row(row).structure)
+        one, other = (measure(p, conditions, np.random.default_rng(0)) for p in (direct, cache.phase(index)))
+        # Positions in single precision, and no lines under the cache's limit.
+        assert np.abs(one.intensity - other.intensity).max() < 2e-3 * one.intensity.max()
 
 
 def test_a_temperature_undoes_overconfidence():

@@ -79,11 +79,33 @@ def test_a_mixed_site_is_one_atom_of_its_own_kind():
         ((np.eye(3) * 4, ["Na"], [[0, 0, 0]], [1.5]), "occupancy 1.5"),
         ((np.eye(3) * 4, ["Na"], [[0, 0, 0]], [0.0]), "occupancy 0"),
         ((np.eye(2), ["Na"], [[0, 0, 0]]), "3 x 3"),
+        ((np.eye(3) * np.nan, ["Na"], [[0, 0, 0]]), "NaN"),
+        ((np.eye(3) * 4, ["Na"], [[0, 0]]), "1 species but 0.6667 positions"),
+        ((np.eye(3) * 4, ["Na", "Cl"], [[0, 0, 0], [0, 0, 0.02]]), "overlap: Na and Cl are 0.08 Å apart"),
+        ((np.eye(3) * 4, ["Na", "Na"], [[0, 0.5, 0.01], [1, 0.5, -0.01]]), "overlap: Na and Na are 0.08 Å"),
+        ((np.eye(3) * 4, ["Na", "K", "Rb"], np.zeros((3, 3)), [0.5, 0.4, 0.3]), "occupancies sum to 1.20"),
     ],
 )
 def test_impossible_structures_are_refused(arguments, message):
     with pytest.raises(StructureError, match=message):
         Structure(*arguments)
+
+
+def test_split_and_mixed_sites_are_no_overlap():
+    Structure(np.eye(3) * 4, ["Na", "K"], np.zeros((2, 3)), [0.6, 0.4])
+    Structure(np.eye(3) * 4, ["Na", "K"], np.zeros((2, 3)), [0.667, 0.334])  # rounded in print
+    Structure(np.eye(3) * 4, ["Na", "Na"], [[0, 0, 0.02], [0, 0, -0.02]], [0.5, 0.5])
+    Structure(np.eye(3) * 4, ["H", "H"], [[0, 0, 0], [0, 0, 0.74 / 4]])
+
+
+def test_overlaps_are_found_among_many_sites_and_across_a_skewed_cell():
+    rng = np.random.default_rng(0)
+    grid = (np.array(list(np.ndindex(11, 11, 11))) + 0.3) / 11
+    lattice = np.array([[30.0, 0, 0], [25.0, 30, 0], [-20.0, 25, 30]])
+    Structure(lattice, ["C"] * len(grid), grid)
+    doubled = np.concatenate([grid, grid[700:701] + rng.integers(-2, 3, 3) + 0.0005])
+    with pytest.raises(StructureError, match="overlap"):
+        Structure(lattice, ["C"] * len(doubled), doubled)
 
 
 @pytest.mark.parametrize("cell", [(1, 1, 1, 90, 90, 200), (0, 1, 1, 90, 90, 90), (5, 5, 5, 30, 30, 120), (1, 2, 3)])

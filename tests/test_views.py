@@ -4,7 +4,6 @@ from conftest import halite, rutile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syngony.diffraction.laboratory import Conditions, Laboratory, measure
 from syngony.diffraction.profile import PaperGrid, paper_pattern
 from syngony.diffraction.reflections import reflections
 from syngony.errors import PatternError
@@ -13,17 +12,6 @@ from syngony.structure import Structure
 from syngony.views import ImageView, ProfileView, view_from_dict
 from syngony.views.background import opening_background
 from syngony.views.profile import _cell_means
-
-QUIET = Conditions(
-    start=5, stop=90, step=0.02, doublet=0, zero_shift=0, displacement=0, gauss_fwhm=0.08, size=0.02, strain=0.02,
-    debye_waller=0, texture=0, scale=1, counts=1e7, background=0.001,
-    background_shape=(0, 0, 0, 0, 30, 8), impurity=0,
-)  # fmt: skip
-
-
-def lines_of(structure, limit=94.0):
-    lines = reflections(structure, "CuKa", (0, limit))
-    return 1 / lines.d_spacing**2, lines.intensity
 
 
 def scan(structure, wavelength=1.54184):
@@ -40,8 +28,8 @@ def scan(structure, wavelength=1.54184):
 
 
 @given(
-    st.lists(st.floats(0, 10), min_size=5, max_size=30),
-    st.lists(st.floats(-1, 12), min_size=3, max_size=20, unique=True),
+    st.lists(st.floats(0, 10, allow_subnormal=False), min_size=5, max_size=30),
+    st.lists(st.floats(-1, 12, allow_subnormal=False), min_size=3, max_size=20, unique=True),
     st.integers(0, 1000),
 )
 @settings(deadline=None)
@@ -142,58 +130,3 @@ def test_viridis_is_matplotlibs():
     assert np.abs(view(scan(halite())) - expected).max() < 1e-6
     with pytest.raises(ValueError, match="no colour map"):
         ImageView(colour_map="nonsense")(scan(halite()))
-
-
-def test_a_quiet_instrument_shows_the_lines_where_they_are():
-    two_theta, counts = measure(*lines_of(halite()), QUIET, np.random.default_rng(0))
-    expected = reflections(halite(), "CuKa", (5, 89))
-    for angle in expected.two_theta[expected.intensity > 5]:
-        near = np.abs(two_theta - angle) < 0.3
-        assert two_theta[near][counts[near].argmax()] == pytest.approx(angle, abs=0.03)
-    assert counts.max() == pytest.approx(1e7, rel=0.02)
-
-
-def test_the_area_of_a_line_is_its_intensity():
-    q, heights = lines_of(halite())
-    two_theta, counts = measure(q, heights, QUIET, np.random.default_rng(0))
-    first, second = (np.abs(two_theta - x) < 1.5 for x in (31.73, 45.49))
-    background = np.median(counts)
-    areas = [(counts[w] - background).sum() for w in (first, second)]
-    strong = [heights[np.abs(two_theta_from_q(q, 1.54184) - x).argmin()] for x in (31.73, 45.49)]
-    assert areas[1] / areas[0] == pytest.approx(strong[1] / strong[0], rel=0.03)
-
-
-def test_shifts_and_the_doublet_do_what_they_say():
-    from dataclasses import replace
-
-    q, heights = lines_of(halite())
-
-    def centre(conditions, near=45.49):
-        two_theta, counts = measure(q, heights, conditions, np.random.default_rng(0))
-        window = np.abs(two_theta - near) < 0.6
-        weight = np.clip(counts[window] - 3e4, 0, None)
-        return (two_theta[window] * weight).sum() / weight.sum()
-
-    still = centre(QUIET)
-    assert centre(replace(QUIET, zero_shift=0.1)) - still == pytest.approx(0.1, abs=0.005)
-    moved = centre(replace(QUIET, displacement=0.1)) - still
-    assert moved == pytest.approx(0.1 * np.cos(np.radians(45.49 / 2)), abs=0.005)
-    assert centre(replace(QUIET, scale=1.01)) - still == pytest.approx(-0.48, abs=0.02)
-    # The mean of the doublet is where the mean wavelength puts the line.
-    assert centre(replace(QUIET, doublet=1 / 3)) == pytest.approx(still, abs=0.01)
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
-def test_a_drawn_laboratory_gives_a_scan_and_the_same_one_again(seed):
-    q, heights = lines_of(rutile())
-
-    def once():
-        rng = np.random.default_rng(seed)
-        return measure(q, heights, Laboratory().draw(rng), rng, impurity=lines_of(halite()))
-
-    (two_theta, counts), (_, again) = once(), once()
-    assert np.array_equal(counts, again)
-    assert (counts >= 0).all()
-    assert np.isfinite(counts).all()
-    assert len(Pattern(two_theta, counts, "CuKa")) == len(two_theta)

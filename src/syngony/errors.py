@@ -10,6 +10,7 @@
     │   └── TableError            a Parquet table: unreadable, or columns missing
     ├── SourceError               a source of structures that refuses or cannot be reached
     ├── ModelError                a network file or its card
+    ├── SimulationError           the simulation of a table cannot go on: its output, a worker, a cluster
     └── MissingExtraError         a feature whose optional dependency is not installed
 
 Each message says what was wrong, where, and what to do.
@@ -46,6 +47,10 @@ class SourceError(SyngonyError):
 
 class ModelError(SyngonyError):
     """A network file or its card is missing, damaged or of another kind."""
+
+
+class SimulationError(SyngonyError):
+    """The simulation of a whole table cannot start or go on: its output is taken, a worker or a cluster is lost."""
 
 
 class MissingExtraError(SyngonyError, ImportError):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony import metrics
-from syngony.diffraction.laboratory import Laboratory, measure
+from syngony.diffraction.laboratory import Laboratory, Phase, Scan, measure
 from syngony.diffraction.profile import PaperGrid, paper_pattern
 from syngony.diffraction.reflections import reflections
 from syngony.errors import InputError, PatternError, StructureError, TableError
@@ -21,6 +21,7 @@ from syngony.structure import reduced_formula
 from syngony.structure_table import StructureRecord, read_table
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
 from syngony.views import ProfileView
+from syngony.wavelengths import TUBE_LINES
 
 Conditions = Literal["ideal", "lab"]
 Progress = Callable[[int, int], None]
@@ -88,65 +89,84 @@ def evaluate_patterns(
     Raises:
         TableError: the table cannot be read or lacks columns.
     """
-    labelled = read_labelled_patterns(table)
-    chosen = labelled[:limit]
+    chosen = read_labelled_patterns(table, limit)
     return {**_evaluate(network, iter(chosen), len(chosen), progress), "conditions": None}
 
 
-def read_labelled_patterns(path: Path | str) -> list[LabelledPattern]:
+def read_labelled_patterns(path: Path | str, limit: int | None = None) -> list[LabelledPattern]:
     """The patterns of a Parquet table; ``space_group`` is a number or ``n|m`` where powder cannot tell.
+
+    Args:
+        path: a Parquet file, or a folder of them (what ``syngony simulate`` writes).
+        limit: only the first so many.
 
     Raises:
         TableError: missing file, no Parquet, or no such columns.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow.dataset as ds
 
     needed = ["two_theta", "intensity", "wavelength", "space_group"]
+    patterns: list[LabelledPattern] = []
     try:
-        names = pq.read_schema(path).names
+        dataset = ds.dataset(path, format="parquet")
+        names = dataset.schema.names
         missing = [name for name in needed if name not in names]
         if missing:
             raise TableError(f"{path}: no column {', '.join(missing)}; patterns have {', '.join(needed)}")
-        extra = [name for name in ("pattern_id", "material") if name in names]
-        rows = pq.read_table(path, columns=needed + extra).to_pylist()
+        extra = [name for name in ("pattern_id", "material", "material_id", "formula") if name in names]
+        for batch in dataset.to_batches(
+            columns=needed + extra, batch_size=256, batch_readahead=2, fragment_readahead=1
+        ):
+            scans = [batch[name] for name in ("two_theta", "intensity")]
+            for index, row in enumerate(batch.select(needed[2:] + extra).to_pylist()):
+                if limit is not None and len(patterns) == limit:
+                    return patterns
+                two_theta, intensity = (scan[index].values for scan in scans)
+                patterns.append(_labelled(path, row, two_theta, intensity, len(patterns)))
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    patterns = []
-    for number, row in enumerate(rows):
-        groups = tuple(int(part) for part in str(row["space_group"]).split("|"))
-        name = str(row.get("pattern_id") or number)
-        try:
-            pattern = Pattern(row["two_theta"], row["intensity"], row["wavelength"], name=name)
-        except PatternError as error:
-            raise TableError(f"{path}: pattern {name}: {error}") from None
-        patterns.append(LabelledPattern(pattern, groups, row.get("material") or ""))
     return patterns
+
+
+def _labelled(path: Path | str, row: dict[str, Any], two_theta: Any, intensity: Any, number: int) -> LabelledPattern:
+    """One row of a pattern table; the scan as Arrow arrays."""
+    name = str(row.get("pattern_id") or row.get("material_id") or number)
+    groups = tuple(int(part) for part in str(row["space_group"]).split("|"))
+    try:
+        pattern = Pattern(
+            two_theta.to_numpy(zero_copy_only=False), intensity.to_numpy(zero_copy_only=False), row["wavelength"], name
+        )
+    except (PatternError, AttributeError) as error:
+        raise TableError(f"{path}: pattern {name}: {error}") from None
+    formula = row.get("formula")
+    return LabelledPattern(pattern, groups, row.get("material") or (reduced_formula(formula) if formula else ""))
 
 
 def _simulated(source: Any, conditions: str, seed: int, skipped: list[str]) -> Iterator[LabelledPattern]:
     """Patterns of a table's rows, in order; impossible structures are named in `skipped`."""
     if conditions not in ("ideal", "lab"):
         raise InputError(f"conditions are ideal or lab, not {conditions!r}")
-    grid, laboratory, previous = PaperGrid(), Laboratory(), None
+    grid, laboratory = PaperGrid(), Laboratory()
+    previous: Phase | None = None
     number = 0
     for batch in source.to_batches(max_chunksize=2000):
         for row in batch.to_pylist():
             try:
                 record = StructureRecord.from_row(row)
-                lines = reflections(record.structure, _WAVELENGTH, (0.0, 94.0 if conditions == "lab" else 90.0))
-            except StructureError as error:
+                if conditions == "ideal":
+                    lines = reflections(record.structure, _WAVELENGTH, (0.0, 90.0))
+                    scan = Scan(grid.two_theta, paper_pattern(lines, grid), TUBE_LINES[_WAVELENGTH])
+                else:
+                    rng = np.random.default_rng((seed, number))
+                    phase = Phase.from_structure(record.structure)
+                    scan = measure(phase, laboratory.draw(rng), rng, impurity=previous)
+                    previous = phase
+                pattern = Pattern(*scan, name=record.material_id)
+            except (StructureError, PatternError) as error:
                 skipped.append(f"{row['material_id']}: {error}")
                 continue
-            if conditions == "ideal":
-                two_theta, intensity = grid.two_theta, paper_pattern(lines, grid)
-            else:
-                rng = np.random.default_rng((seed, number))
-                q = 1.0 / lines.d_spacing**2
-                two_theta, intensity = measure(q, lines.intensity, laboratory.draw(rng), rng, impurity=previous)
-                previous = (q, lines.intensity)
             number += 1
-            pattern = Pattern(two_theta, intensity, _WAVELENGTH, name=record.material_id)
             yield LabelledPattern(pattern, (record.space_group_number,), reduced_formula(row["formula"]))
 
 

@@ -15,7 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from syngony.elements import ELEMENTS
 from syngony.errors import StructureError
 
-_MIN_VOLUME = 1.0  # Å^3: smaller than any atom
+MIN_VOLUME = 1.0
+"""Å^3: a cell below this is smaller than any atom."""
+
+OCCUPANCY_SLACK = 1e-6
+"""By how much one occupancy may pass 1 (rounding)."""
+
+SAME_PLACE = 0.1
+"""Å: sites closer than this share one place (split sites lie farther apart, H-H is 0.74 Å)."""
+
+MAX_SHARED_OCCUPANCY = 1.05
+"""Of the sites of one place together: published occupancies are rounded and seldom sum to 1.000."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +39,8 @@ class Structure:
         occupancies: n numbers in (0, 1], all 1 when omitted. A mixed site is listed once per element.
 
     Raises:
-        StructureError: an unknown element, a zero-volume cell, a wrong shape, NaN, a bad occupancy.
+        StructureError: an unknown element, a zero-volume cell, a wrong shape, NaN, a bad occupancy, sites of
+            one place (within 0.1 Å, neighbouring cells included) that are occupied more than once together.
     """
 
     lattice: NDArray[np.float64]
@@ -48,7 +59,7 @@ class Structure:
         if vectors.shape != (3, 3):
             raise StructureError(f"the lattice is {vectors.shape}, not 3 x 3 cell vectors in Å")
         volume = abs(float(np.linalg.det(vectors)))
-        if volume < _MIN_VOLUME:
+        if volume < MIN_VOLUME:
             raise StructureError(f"the cell volume is {volume:.3g} Å^3: check the cell lengths and angles")
         symbols = tuple(str(s) for s in species)
         if not symbols:
@@ -56,18 +67,20 @@ class Structure:
         unknown = sorted({s for s in symbols if s not in ELEMENTS})
         if unknown:
             raise StructureError(f"unknown element {', '.join(unknown)}: use symbols H to Cf")
-        coords = _finite(frac_coords, "fractional coordinates").reshape(-1, 3)
-        if len(coords) != len(symbols):
-            raise StructureError(f"{len(symbols)} species but {len(coords)} positions")
+        coords = _finite(frac_coords, "fractional coordinates")
+        if coords.size != 3 * len(symbols):
+            raise StructureError(f"{len(symbols)} species but {coords.size / 3:.4g} positions")
+        coords = coords.reshape(-1, 3)
         if occupancies is None:
             occupied = np.ones(len(symbols))
         else:
             occupied = _finite(occupancies, "occupancies").reshape(-1)
             if len(occupied) != len(symbols):
                 raise StructureError(f"{len(symbols)} species but {len(occupied)} occupancies")
-            if (occupied <= 0).any() or (occupied > 1 + 1e-6).any():
+            if (occupied <= 0).any() or (occupied > 1 + OCCUPANCY_SLACK).any():
                 worst = occupied[np.argmax(np.abs(occupied - 0.5))]
                 raise StructureError(f"occupancy {worst:g} is not in (0, 1]")
+        _check_places(vectors, symbols, coords, occupied)
         for name, value in (("lattice", vectors), ("frac_coords", coords), ("occupancies", occupied)):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
@@ -171,6 +184,37 @@ def reduced_formula(formula: str) -> str:
 
 def _number(value: float) -> str:
     return str(round(value)) if abs(value - round(value)) < 1e-6 else f"{value:.3f}".rstrip("0")
+
+
+def _check_places(
+    lattice: NDArray[np.float64],
+    species: Sequence[str],
+    frac_coords: NDArray[np.float64],
+    occupancies: NDArray[np.float64],
+) -> None:
+    """Refuse sites closer than `SAME_PLACE` that hold more than one atom together."""
+    n = len(species)
+    # Along the axis with the widest planes a distance can only be longer: one comparison rules most pairs out.
+    spacings = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    axis = int(np.argmax(spacings))
+    along, reach = frac_coords[:, axis] % 1.0, SAME_PLACE / spacings[axis]
+    for begin in range(0, n, 1000):
+        gaps = np.abs(along[begin : begin + 1000, None] - along)
+        first, second = np.nonzero((gaps < reach) | (gaps > 1.0 - reach))
+        first += begin
+        offsets = frac_coords[first] - frac_coords[second]
+        distances = np.linalg.norm((offsets - np.rint(offsets)) @ lattice, axis=1)
+        close = distances < SAME_PLACE
+        first, second, distances = first[close], second[close], distances[close]
+        together = np.bincount(first, occupancies[second], n)
+        if together.max() > MAX_SHARED_OCCUPANCY:
+            site = int(np.argmax(together > MAX_SHARED_OCCUPANCY))
+            other = (first == site) & (second != site)
+            names = " and ".join([species[site], *(species[j] for j in second[other])])
+            raise StructureError(
+                f"atoms overlap: {names} are {distances[other].max():.2f} Å apart and their occupancies sum to "
+                f"{together[site]:.2f}: remove the duplicates or correct the occupancies"
+            )
 
 
 def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import typer
 from syngony.cli import data, learning
 from syngony.cli.determine import determine
 from syngony.cli.paper import paper
+from syngony.cli.simulate import simulate
 from syngony.errors import SyngonyError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command(no_args_is_help=True)(determine)
 app.add_typer(data.app, name="data")
+app.command(no_args_is_help=True)(simulate)
 app.command()(learning.train)
 app.command()(learning.export)
 app.command()(learning.evaluate)

@@ -8,36 +8,38 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.diffraction.reflections import reflections
+from syngony.diffraction.phase import Phase
+from syngony.diffraction.reflections import lorentz_polarisation
 from syngony.errors import StructureError
 from syngony.structure_table import StructureRecord, read_table
 from syngony.views.profile import REFERENCE_WAVELENGTH
 
-TWO_THETA_LIMIT = 94.0
-"""Degrees of CuKa: a little more than networks see, for lattices that are drawn larger."""
-
 WEAKEST = 0.02
-"""Lines weaker than this (strongest = 100) are not kept: under the noise of any scan."""
+"""Lines weaker than this (strongest = 100, CuKa) are not kept: under the noise of any scan."""
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class LineCache:
-    """Lines of n structures, one after another.
+    """Lines of n structures, one after another, up to `Q_LIMIT` of `diffraction.phase`.
 
     Attributes:
         q: (m,) float32, 1/Å^2.
-        intensity: (m,) float32 for CuKa, strongest of each structure = 100.
+        strength: (m,) float32, sum of |F|^2: no Lorentz-polarisation, so any wavelength can be rendered.
+        hkl: (m, 3) int16, one reflection of each line.
         offsets: (n + 1,) int64; structure i has lines offsets[i]:offsets[i + 1].
+        reciprocal: (n, 3, 3) float64, rows a*, b*, c* in 1/Å.
+        rotations: (r, 3, 3) int8, Laue groups one after another.
+        rotation_offsets: (n + 1,) int64; structure i has rotation_offsets[i]:rotation_offsets[i + 1].
         space_group: (n,) int16.
         formula: (n,) formulas of the cells.
         material_id: (n,) identifiers.
@@ -45,8 +47,12 @@ class LineCache:
     """
 
     q: NDArray[np.float32]
-    intensity: NDArray[np.float32]
+    strength: NDArray[np.float32]
+    hkl: NDArray[np.int16]
     offsets: NDArray[np.int64]
+    reciprocal: NDArray[np.float64]
+    rotations: NDArray[np.int8]
+    rotation_offsets: NDArray[np.int64]
     space_group: NDArray[np.int16]
     formula: NDArray[np.str_]
     material_id: NDArray[np.str_]
@@ -56,26 +62,32 @@ class LineCache:
         return len(self.space_group)
 
     def lines(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Q and intensity of one structure."""
+        """Q and intensity of one structure for CuKa, the strongest line at 100."""
         span = slice(self.offsets[index], self.offsets[index + 1])
-        return self.q[span], self.intensity[span]
+        q = self.q[span]
+        intensity = self.strength[span] * lorentz_polarisation(q, REFERENCE_WAVELENGTH)
+        return q, (intensity * (100.0 / intensity.max())).astype(np.float32)
+
+    def phase(self, index: int) -> Phase:
+        """One structure as the laboratory measures it."""
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        turns = slice(self.rotation_offsets[index], self.rotation_offsets[index + 1])
+        return Phase(self.q[span], self.strength[span], self.hkl[span], self.reciprocal[index], self.rotations[turns])
 
     @classmethod
     def load(cls, folder: Path) -> LineCache:
         """Map a cache that `build_line_cache` wrote."""
+        mapped = ("q", "strength", "hkl")
 
-        def array(name: str, mode: Literal["r"] | None = None) -> NDArray:
-            return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
+        def array(name: str) -> NDArray:
+            return np.asarray(
+                np.load(folder / f"{name}.npy", mmap_mode="r" if name in mapped else None, allow_pickle=False)
+            )
 
-        return cls(
-            array("q", "r"),
-            array("intensity", "r"),
-            array("offsets"),
-            array("space_group"),
-            array("formula"),
-            array("material_id"),
-            folder.name,
-        )
+        return cls(**{name: array(name) for name in _ARRAYS}, identity=folder.name)
+
+
+_ARRAYS = tuple(field.name for field in fields(LineCache) if field.name != "identity")
 
 
 def build_line_cache(
@@ -117,47 +129,44 @@ def build_line_cache(
             parts.append(part)
             if progress:
                 progress(min(len(parts) * _CHUNK, source.num_rows), source.num_rows)
-    arrays = {
-        "q": np.concatenate([p[0] for p in parts]),
-        "intensity": np.concatenate([p[1] for p in parts]),
-        "offsets": np.concatenate([[0], np.cumsum(np.concatenate([p[2] for p in parts]))]).astype(np.int64),
-        "space_group": np.concatenate([p[3] for p in parts]).astype(np.int16),
-        "formula": np.array([f for p in parts for f in p[4]]),
-        "material_id": np.array([m for p in parts for m in p[5]]),
-    }
+    joined = [np.concatenate(column) for column in zip(*(part[:-1] for part in parts), strict=True)]
+    arrays = dict(zip(_ARRAYS, joined, strict=True))
+    for name in ("offsets", "rotation_offsets"):  # until here, how many of each structure
+        arrays[name] = np.concatenate([[0], np.cumsum(arrays[name])]).astype(np.int64)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array, allow_pickle=False)
-    (partial / "refused.json").write_text(json.dumps([r for p in parts for r in p[6]], indent=1))
+    (partial / "refused.json").write_text(json.dumps([r for p in parts for r in p[-1]], indent=1))
     partial.rename(folder)
     return LineCache.load(folder)
 
 
-def _lines_of_rows(rows: list[dict]) -> tuple:
-    q, intensity, counts, groups, formulas, ids, refused = [], [], [], [], [], [], []
+def _lines_of_rows(rows: list[dict]) -> tuple[Any, ...]:
+    """Arrays of some rows in the order of `_ARRAYS`, offsets as counts; last, what was refused."""
+    phases, records, refused = [], [], []
     for row in rows:
         try:
             record = StructureRecord.from_row(row)
-            lines = reflections(record.structure, REFERENCE_WAVELENGTH, (0.0, TWO_THETA_LIMIT))
+            phase = Phase.from_structure(record.structure)
         except StructureError as error:
             refused.append([row["material_id"], str(error)])
             continue
-        kept = lines.intensity > WEAKEST
-        q.append((1.0 / lines.d_spacing[kept] ** 2).astype(np.float32))
-        intensity.append(lines.intensity[kept].astype(np.float32))
-        counts.append(int(kept.sum()))
-        groups.append(record.space_group_number)
-        formulas.append(row["formula"])
-        ids.append(record.material_id)
-    empty = np.empty(0, np.float32)
+        intensity = phase.strength * lorentz_polarisation(phase.q, REFERENCE_WAVELENGTH)
+        kept = intensity > WEAKEST / 100.0 * intensity.max()
+        phases.append((phase, kept))
+        records.append((row, record))
     return (
-        np.concatenate(q) if q else empty,
-        np.concatenate(intensity) if intensity else empty,
-        np.array(counts, np.int64),
-        np.array(groups, np.int64),
-        formulas,
-        ids,
+        np.concatenate([np.empty(0), *(p.q[kept] for p, kept in phases)]).astype(np.float32),
+        np.concatenate([np.empty(0), *(p.strength[kept] for p, kept in phases)]).astype(np.float32),
+        np.concatenate([np.empty((0, 3)), *(p.hkl[kept] for p, kept in phases)]).astype(np.int16),
+        np.array([kept.sum() for _, kept in phases], np.int64),
+        np.array([p.reciprocal for p, _ in phases]).reshape(-1, 3, 3),
+        np.concatenate([np.empty((0, 3, 3), np.int8), *(p.rotations for p, _ in phases)]),
+        np.array([len(p.rotations) for p, _ in phases], np.int64),
+        np.array([record.space_group_number for _, record in records], np.int16),
+        np.array([row["formula"] for row, _ in records], np.str_),
+        np.array([record.material_id for _, record in records], np.str_),
         refused,
     )

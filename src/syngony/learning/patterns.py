@@ -55,14 +55,12 @@ class Renderer:
 
     def __call__(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """One network input of structure `index`; the generator decides everything random."""
-        q, intensity = self.cache.lines(index)
         ideal = self.conditions == "ideal" or (self.conditions == "mixed" and rng.random() < self.ideal_share)
         if ideal:
             return self._ideal(index)
         conditions = self.laboratory.draw(rng)
-        other = self.cache.lines(int(rng.integers(len(self.cache)))) if conditions.impurity > 0 else None
-        scan = measure(q, intensity, conditions, rng, impurity=other)
-        return self.view.from_scan(*scan, REFERENCE_WAVELENGTH)
+        other = self.cache.phase(int(rng.integers(len(self.cache)))) if conditions.impurity > 0 else None
+        return self.view.from_scan(*measure(self.cache.phase(index), conditions, rng, impurity=other))
 
     def _ideal(self, index: int) -> NDArray[np.float32]:
         if self._kept is not None and index in self._kept:
