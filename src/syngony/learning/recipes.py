@@ -90,8 +90,13 @@ def train_recipe(
         TableError, ModelError: see `build_line_cache` and `train`.
     """
     lines = build_line_cache(structures, cache or Path(output) / "cache")
-    options = {"batch_size": batch_size, "seed": seed, "threads": threads, "structures": lines.identity}
-    settings = recipe_settings(network, recipe, patterns, **options)
+    identity: dict[str, Any] = {
+        "batch_size": batch_size,
+        "seed": seed,
+        "threads": threads,
+        "structures": lines.identity,
+    }
+    settings = recipe_settings(network, recipe, patterns, **identity)
     sides = sides_of(lines.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     require_enough(lines, train_rows, validation_rows, batch_size)
@@ -99,7 +104,7 @@ def train_recipe(
     # The cycle ends at a rate of zero: the last weights are the annealed ones.
     model = load_run(output, "last")
     renderer = Renderer(lines, view_from_dict(model.settings.view), model.settings.conditions)
-    options = {"batch_size": 128, "seed": CALIBRATION_SEED}
+    options: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
     settle_batch_norm(model, RenderedPatterns(renderer, train_rows, SETTLING_PATTERNS, **options))
     save_weights(model, output, "settled")
     held_out = RenderedPatterns(renderer, validation_rows, shuffle=False, **options)
