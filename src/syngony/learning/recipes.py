@@ -105,7 +105,9 @@ def train_recipe(
     model = load_run(output, "last")
     renderer = Renderer(lines, view_from_dict(model.settings.view), model.settings.conditions)
     options: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
-    settle_batch_norm(model, RenderedPatterns(renderer, train_rows, SETTLING_PATTERNS, **options))
+    settle_batch_norm(
+        model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(patterns, 128)), **options)
+    )
     save_weights(model, output, "settled")
     held_out = RenderedPatterns(renderer, validation_rows, shuffle=False, **options)
     temperature = fit_temperature(*collect_logits(model, held_out))

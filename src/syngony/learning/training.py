@@ -270,7 +270,6 @@ def train(
     settings.write(folder)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    torch.set_flush_denormal(True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
     pl.seed_everything(settings.seed, verbose=False)
     renderer = renderer or Renderer(cache, view_from_dict(settings.view), settings.conditions)
@@ -299,11 +298,16 @@ def train(
         reload_dataloaders_every_n_epochs=1,
         gradient_clip_val=1.0,
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*IterableDataset.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-        trainer.fit(model, data, ckpt_path=str(last) if resume and last.is_file() else None, weights_only=True)
+    torch.set_flush_denormal(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*IterableDataset.*")
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+            path = str(last) if resume and last.is_file() else None
+            trainer.fit(model, data, ckpt_path=path, weights_only=True)
+    finally:
+        torch.set_flush_denormal(False)  # a setting of the whole process, others' arithmetic included
     return load_run(folder)
 
 
