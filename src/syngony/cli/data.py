@@ -39,8 +39,10 @@ def _systems(text: str) -> str:
 
 
 def _side(text: str) -> str:
-    if text not in ("train", "validation", "test"):
-        raise typer.BadParameter("choose train, validation or test")
+    from syngony.learning.split import SIDES
+
+    if text not in SIDES:
+        raise typer.BadParameter(f"choose one of {', '.join(SIDES)}")
     return text
 
 

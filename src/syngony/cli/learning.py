@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-RECIPES = ("paper", "robust")
-
 
 def train(
     network: Annotated[str, typer.Argument(metavar="MODEL", help="mobilenetv2 or residual_1d.")],
@@ -68,7 +66,9 @@ def evaluate(
     structures: Annotated[Path | None, typer.Option(help="Structure table (Parquet).")] = None,
     patterns: Annotated[Path | None, typer.Option(help="Table of labelled patterns (Parquet).")] = None,
     conditions: Annotated[str, typer.Option(help="Of simulated patterns: ideal or lab.")] = "ideal",
-    limit: Annotated[int | None, typer.Option(min=1, help="A random sample of this many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many: a random sample of structures, the first of patterns.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for an HTML report.")] = None,
 ) -> None:

@@ -112,15 +112,17 @@ def build_line_cache(
     Raises:
         TableError: the table cannot be read.
     """
-    source = read_table(table)
+    read_table(table, ["material_id"])  # a missing or damaged table is an error of its own
     identity = hashlib.sha256(Path(table).read_bytes())
     if rows is not None:
         identity.update(np.asarray(rows, dtype=np.int64).tobytes())
-        source = source.take(rows)
     digest = identity.hexdigest()[:16]
     folder = Path(root) / f"lines-{_FORMAT}-{digest}"
     if folder.is_dir():
         return LineCache.load(folder)
+    source = read_table(table)
+    if rows is not None:
+        source = source.take(rows)
     starts = range(0, source.num_rows, _CHUNK)
     chunks = [source.slice(start, _CHUNK).to_pylist() for start in starts]
     parts = []
