@@ -1,0 +1,212 @@
+"""What lies under the lines of a scan, and how far its points scatter, from the scan alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
+
+from syngony.pattern import Pattern
+from syngony.views.background import opening_background
+from syngony.wavelengths import TUBE_LINES
+
+_COPPER = TUBE_LINES["CuKa"]
+_BLOCKS = 700
+_FLATTEST, _STEEPEST = 16.0, 6.0  # degrees (CuKa): halos are 6 degrees wide and more, lines of nanocrystals 1
+_LINES_TO_SCALE = 25.0
+_NOISE_BLOCK = 60
+_DIFFERENCE = 1.5  # variance of y[i] - (y[i-1] + y[i+1]) / 2 in that of one point
+_MAD = 1.4826
+
+Array = NDArray[np.float64]
+
+
+def separate_background(pattern: Pattern) -> tuple[Array, Array]:
+    """Background under the lines, and the standard uncertainty of every point.
+
+    The background is a smooth curve through the mean of the points between the lines (not their lower
+    edge): penalised least squares with weights that fall for points above it, after S.-J. Baek et al.,
+    Analyst 140, 250 (2015), with the scatter of each neighbourhood in place of one for the scan.
+
+    The scatter between the lines is measured, as counts may have been scaled, subtracted or clipped. On the
+    lines it grows with the intensity by the gain, which is 1 for counts.
+
+    Returns:
+        background: (n,) in the units of the pattern's intensity.
+        noise: (n,) one standard uncertainty of each intensity, above zero.
+    """
+    background, quiet_noise = background_and_quiet_noise(pattern)
+    net = np.maximum(smoothed(pattern.intensity - background, 1.0), 0.0)
+    gain = gain_of(pattern.intensity, background, quiet_noise)
+    return background, np.sqrt(quiet_noise**2 + gain * net)
+
+
+def background_and_quiet_noise(pattern: Pattern) -> tuple[Array, Array]:
+    """Background (n,), and the scatter (n,) that points have between the lines."""
+    two_theta, intensity = pattern.two_theta, pattern.intensity
+    step = float(np.median(np.diff(two_theta)))
+    noise = _first_noise(intensity)
+    rough = opening_background(intensity, step, width=2.0 * pattern.wavelength / _COPPER)
+    width = typical_width(intensity - rough, noise) * step
+    scale = np.clip(_LINES_TO_SCALE * width * _COPPER / pattern.wavelength, _STEEPEST, _FLATTEST)
+    length = min(scale * pattern.wavelength / _COPPER, 0.5 * (two_theta[-1] - two_theta[0]))
+    background = rough
+    for _ in range(2):
+        background = _curve_between_lines(two_theta, intensity, noise, length)
+        noise = _quiet_noise(intensity, background, noise, width / step)
+    return background, noise
+
+
+def typical_width(net: Array, noise: Array) -> float:
+    """FWHM, in points, that the strongest lines of a scan have.
+
+    Of Gaussians of many widths the one of a line's own width stands out most from the noise (matched filter).
+    """
+    widths = np.geomspace(2.0, max(4.0, min(len(net) / 12, 250.0)), 14)
+    variance = noise**2
+    responses = np.array([smoothed(net, w) / np.sqrt(smoothed_variance(variance, w)) for w in widths])
+    best = responses.max(0)
+    found: list[tuple[float, float]] = []
+    free = np.ones(len(net), dtype=bool)
+    for at in np.argsort(-best)[: len(net) // 2]:
+        if not free[at]:
+            continue
+        k = int(responses[:, at].argmax())
+        found.append((float(widths[k]), float(np.sqrt(max(best[at], 0.0)))))
+        reach = int(2 * widths[k]) + 2
+        free[max(0, at - reach) : at + reach + 1] = False
+        if len(found) == 12:
+            break
+    ordered = sorted(found)
+    weights = np.cumsum([weight for _, weight in ordered])
+    return ordered[int(np.searchsorted(weights, 0.4 * weights[-1]))][0]
+
+
+def smoothed(values: Array, fwhm: float) -> Array:
+    """Values (n,) after a Gaussian of `fwhm` points."""
+    return gaussian_filter1d(values, max(fwhm, 0.3) / 2.3548, mode="nearest", truncate=3.0)
+
+
+def smoothed_variance(variance: Array, fwhm: float) -> Array:
+    """Variance (n,) of the `smoothed` values of independent points."""
+    sigma = max(fwhm, 0.3) / 2.3548
+    share = 1.0 / np.sqrt(1.0 + 4.0 * np.pi * sigma**2)  # sum of the squared weights: 1 unsmoothed, 1/(2 √π σ) smooth
+    return gaussian_filter1d(variance, max(sigma, 1.0), mode="nearest") * share
+
+
+def smoothed_curvature(values: Array, variance: Array, fwhm: float) -> tuple[Array, Array]:
+    """Second derivative, by point, downwards positive, of `smoothed` values (n,), and its standard uncertainty."""
+    sigma = fwhm / 2.3548
+    weights = gaussian_filter1d(np.eye(1, 2 * int(4 * sigma) + 9, int(4 * sigma) + 4)[0], sigma, order=2)
+    curvature = -gaussian_filter1d(values, sigma, order=2, mode="nearest")
+    return curvature, np.sqrt(gaussian_filter1d(variance, sigma, mode="nearest") * (weights**2).sum())
+
+
+def gain_of(intensity: Array, background: Array, quiet_noise: Array) -> float:
+    """Variance by unit of intensity: 1 for counts, another for scaled counts.
+
+    Between lines the variance is the gain times the level, unless some background was taken off; then
+    the tops of the lines tell. Their curvature adds to the scatter: both are upper limits.
+    """
+    net = intensity - background
+    level = np.median(np.maximum(background, 0.0))
+    limits = []
+    if level > 0:
+        limits.append(float(np.median(quiet_noise**2) / level))
+    difference = intensity[1:-1] - 0.5 * (intensity[2:] + intensity[:-2])
+    lower = np.minimum(np.minimum(net[:-2], net[2:]), net[1:-1])
+    strong = lower > np.maximum(8.0 * quiet_noise[1:-1], 0.02 * net.max())
+    if strong.sum() >= 12:
+        ratios = (difference[strong] ** 2 / _DIFFERENCE - quiet_noise[1:-1][strong] ** 2) / net[1:-1][strong]
+        limits.append(max(float(np.quantile(ratios, 0.4)) / 0.275, 0.0))  # 40 % of chi-squared is below 0.275
+    return min(limits) if limits else 0.0
+
+
+def _first_noise(intensity: Array) -> Array:
+    """Scatter (n,) from second differences, blocks with lines overruled by their neighbours."""
+    difference = np.abs(intensity[1:-1] - 0.5 * (intensity[2:] + intensity[:-2]))
+    blocks = np.array_split(difference, max(1, len(difference) // _NOISE_BLOCK))
+    floor = _floor(intensity)
+    cut = 3.0 * np.median(difference) * _MAD + 3.0 * _quantum(intensity)
+    scatter = []
+    for block in blocks:
+        median = _MAD * np.median(block)
+        # Columns of few counts: most differences are zero, and the median says nothing.
+        scatter.append(median if median > 0 else float(np.sqrt(np.mean(np.minimum(block, cut) ** 2))))
+    low = percentile_filter(np.array(scatter), 35, size=min(7, len(scatter)), mode="nearest")
+    centres = np.linspace(0, len(intensity) - 1, 2 * len(blocks) + 1)[1::2]
+    return np.maximum(np.interp(np.arange(len(intensity)), centres, low) / np.sqrt(_DIFFERENCE), floor)
+
+
+def _quiet_noise(intensity: Array, background: Array, noise: Array, width: float) -> Array:
+    """Scatter (n,) of the points that are no part of a line, averaged over a neighbourhood."""
+    net = intensity - background
+    lines = smoothed(net, width) > 3.0 * np.sqrt(smoothed_variance(noise**2, width))
+    quiet = ~maximum_filter1d(lines, int(width) + 1) & (np.abs(net) < 4.0 * noise + 2.0 * _quantum(intensity))
+    if quiet.sum() < 20:
+        return noise
+    reach = max(30.0, len(net) / 25.0)
+    share = gaussian_filter1d(quiet.astype(float), reach, mode="nearest")
+    square = gaussian_filter1d(np.where(quiet, net**2, 0.0), reach, mode="nearest")
+    # Where no quiet point is near, the old value counts as much as one point in fifty.
+    found = np.sqrt((square + 0.02 * noise**2) / (share + 0.02))
+    return np.maximum(found, _floor(intensity))
+
+
+def _curve_between_lines(two_theta: Array, intensity: Array, noise: Array, length: float) -> Array:
+    """Whittaker's smooth curve (n,) through what is between the lines; waves shorter than `length` are not followed."""
+    points = max(1, len(two_theta) // _BLOCKS)
+    edges = np.arange(0, len(two_theta) - points + 1, points)
+    counts = np.diff(np.append(edges, len(two_theta)))
+    centre = np.add.reduceat(two_theta, edges) / counts
+    mean = np.add.reduceat(intensity, edges) / counts
+    error = np.sqrt(np.add.reduceat(noise**2, edges)) / counts
+    grid = np.linspace(centre[0], centre[-1], len(centre))
+    mean, error = np.interp(grid, centre, mean), np.interp(grid, centre, error)
+    spacing = grid[1] - grid[0]
+    stiffness = max((length / (2.0 * np.pi * spacing)) ** 4, 1.0)
+    weight = 1.0 / error**2
+    weight *= 1.0 / np.median(weight)
+    curve = _whittaker(mean, np.full(len(mean), 1.0), stiffness)
+    share = np.full(len(mean), 0.5)
+    for _ in range(40):
+        above = (mean - curve) / error
+        # The first rounds sink below the lines; a curve that starts among them would call them background.
+        target = 1.0 / (1.0 + np.exp(np.clip(3.0 * (above - 2.0), -40.0, 40.0)))
+        change = np.abs(target - share).max()
+        share = target
+        curve = _whittaker(mean, np.maximum(share * weight, 1e-5 * weight), stiffness)
+        if change < 0.02:
+            break
+    return np.interp(two_theta, grid, curve)
+
+
+def _whittaker(values: Array, weight: Array, stiffness: float) -> Array:
+    """Weighted least squares with a penalty on second differences."""
+    n = len(values)
+    if n < 3:
+        return np.full(n, float(np.average(values, weights=weight)))
+    main = np.full(n, 6.0)
+    main[[0, -1]], main[[1, -2]] = 1.0, 5.0
+    if n == 3:
+        main[1] = 4.0
+    first = np.full(n - 1, -4.0)
+    first[[0, -1]] = -2.0
+    bands = np.zeros((3, n))
+    bands[2] = stiffness * main + weight
+    bands[1, 1:] = stiffness * first
+    bands[0, 2:] = stiffness
+    return solveh_banded(bands, weight * values, check_finite=False)
+
+
+def _quantum(intensity: Array) -> float:
+    """Smallest difference between two values of the column: 1 for counts."""
+    gaps = np.diff(np.unique(intensity))
+    return float(gaps.min())
+
+
+def _floor(intensity: Array) -> float:
+    """Least scatter a column can have: that of its rounding, or of double precision."""
+    span = float(np.ptp(intensity))
+    return max(min(_quantum(intensity), 0.01 * span) / np.sqrt(12.0), 1e-6 * span)
