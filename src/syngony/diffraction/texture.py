@@ -118,14 +118,55 @@ def strained_q(phase: Phase, strain: tuple[float, ...]) -> NDArray[np.float64]:
         raise InputError(f"a lattice strain of {max(strain, key=abs):g} is no small change: keep it under 0.2")
     e1, e2, e3, e4, e5, e6 = strain
     tensor = np.array([[e1, e6, e5], [e6, e2, e4], [e5, e4, e3]])
-    turns = np.linalg.inv(phase.reciprocal) @ phase.rotations.astype(np.float64) @ phase.reciprocal
-    mean = (turns @ tensor @ turns.transpose(0, 2, 1)).mean(0)
-    return _deformed_q(phase.q, phase.hkl, phase.reciprocal, np.linalg.inv(np.eye(3) + mean))
+    return _deformed_q(phase.q, phase.hkl, phase.reciprocal, symmetric_strain(phase, tensor))
+
+
+def symmetric_strain(phase: Phase, tensor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part (3, 3) of a strain tensor that keeps the Laue symmetry of a phase; Cartesian axes.
+
+    Cell vectors v as rows become v + v @ strain.
+    """
+    inverse = np.linalg.inv(phase.reciprocal)
+    return _averaged(tensor, inverse, phase.reciprocal, phase.rotations)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _deformed_q(q, hkl, reciprocal, deformation):
+def _averaged(tensor, inverse, reciprocal, rotations):
+    """Mean of R tensor R^T over the rotations, which are given on the reciprocal basis (rows)."""
+    mean, turn, half = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((3, 3))
+    count = rotations.shape[0]
+    for n in range(count):
+        for i in range(3):
+            for j in range(3):
+                half[i, j] = 0.0
+                for k in range(3):
+                    half[i, j] += inverse[i, k] * rotations[n, k, j]
+        for i in range(3):
+            for j in range(3):
+                turn[i, j] = (
+                    half[i, 0] * reciprocal[0, j] + half[i, 1] * reciprocal[1, j] + half[i, 2] * reciprocal[2, j]
+                )
+        for i in range(3):
+            for j in range(3):
+                half[i, j] = turn[i, 0] * tensor[0, j] + turn[i, 1] * tensor[1, j] + turn[i, 2] * tensor[2, j]
+        for i in range(3):
+            for j in range(3):
+                mean[i, j] += (half[i, 0] * turn[j, 0] + half[i, 1] * turn[j, 1] + half[i, 2] * turn[j, 2]) / count
+    return mean
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _deformed_q(q, hkl, reciprocal, strain):
     found = np.empty(q.shape[0])
+    a, b, c = 1.0 + strain[0, 0], 1.0 + strain[1, 1], 1.0 + strain[2, 2]
+    d, e, f = strain[1, 2], strain[0, 2], strain[0, 1]
+    det = a * (b * c - d * d) - f * (f * c - d * e) + e * (f * d - b * e)
+    deformation = np.empty((3, 3))  # the inverse of 1 + strain
+    deformation[0, 0], deformation[1, 1], deformation[2, 2] = b * c - d * d, a * c - e * e, a * b - f * f
+    deformation[0, 1] = deformation[1, 0] = d * e - f * c
+    deformation[0, 2] = deformation[2, 0] = f * d - b * e
+    deformation[1, 2] = deformation[2, 1] = e * f - a * d
+    deformation /= det
     for i in range(q.shape[0]):
         x, y, z = _cartesian(hkl[i], reciprocal)
         before, after = x * x + y * y + z * z, 0.0

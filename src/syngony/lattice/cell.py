@@ -21,7 +21,7 @@ CENTRINGS = {
 }
 """The fourteen Bravais lattices."""
 
-_CENTRING_VECTORS = {
+CENTRING_VECTORS = {
     "P": np.eye(3),
     "C": np.array([[0.5, 0.5, 0.0], [-0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]),
     "I": np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]]),
@@ -74,7 +74,7 @@ class UnitCell:
     @property
     def primitive_metric(self) -> NDArray[np.float64]:
         """(3, 3) metric of a primitive cell of the same lattice, Å^2."""
-        basis = _CENTRING_VECTORS[self.centring]
+        basis = CENTRING_VECTORS[self.centring]
         return basis @ self.metric @ basis.T
 
     @property

@@ -1,0 +1,252 @@
+"""How often is the right unit cell first? By crystal system and conditions, with times.
+
+    python benchmarks/lattice.py ../shared/data/materials_project.parquet --per-system 100
+    python benchmarks/lattice.py --measured ../shared/data/measured_patterns.parquet
+
+Structures: so many of each crystal system, drawn with a fixed seed. *ideal*: their first 30 lines above 1 % of the
+strongest, exact (CuKa; lines nearer than 0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by
+`find_lines`. A cell is right when its reduced primitive cell agrees with the truth within 1 % in lengths and
+1 degree in angles; a sublattice or superlattice of the truth is wrong, and counted as *derivative*.
+Every structure is searched in full down to triclinic unless a cell is beyond doubt before.
+
+Measured: scans of high confidence; a success is a first cell of the labelled lattice system that explains
+85 % of the intensity of the lines. Nothing is fitted to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import spglib
+
+from syngony.diffraction.laboratory import Laboratory
+from syngony.diffraction.measure import measure
+from syngony.diffraction.phase import Phase
+from syngony.diffraction.reflections import reflections
+from syngony.diffraction.texture import symmetric_strain
+from syngony.errors import StructureError
+from syngony.lattice import index_lines, index_pattern
+from syngony.lattice.comparison import is_derivative, same_lattice
+from syngony.lattice.lines import Lines
+from syngony.pattern import Pattern
+from syngony.structure import Structure
+from syngony.structure_table import StructureRecord, read_table
+from syngony.symmetry import CRYSTAL_SYSTEMS, LABEL_TOLERANCE, crystal_system_index
+
+WAVELENGTH = 1.54184
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("structures", type=Path, nargs="?")
+    parser.add_argument("--measured", type=Path)
+    parser.add_argument("--per-system", type=int, default=100)
+    parser.add_argument("--systems", nargs="+", default=list(CRYSTAL_SYSTEMS))
+    parser.add_argument("--conditions", nargs="+", default=["ideal", "lab"])
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds a pattern")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--part", default="0/1", help="i/n: every n-th pattern from i, to share the work among processes"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="one JSON line a pattern")
+    parser.add_argument("--verbose", action="store_true", help="print each failure")
+    arguments = parser.parse_args()
+    rows: list[dict] = []
+    if arguments.structures:
+        for conditions in arguments.conditions:
+            rows += simulated(arguments, conditions)
+            print_table([row for row in rows if row["conditions"] == conditions], conditions)
+    if arguments.measured:
+        found = measured(arguments)
+        print_table(found, "measured")
+        rows += found
+    if arguments.output:
+        arguments.output.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    print(f"\n{time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}, "
+          f"numpy {np.__version__}, load {os.getloadavg()[0]:.1f}")  # fmt: skip
+
+
+def sample(arguments: argparse.Namespace) -> list[tuple[str, StructureRecord]]:
+    """(system, record), so many of each system; the same for the same seed."""
+    table = read_table(arguments.structures)
+    numbers = np.array(table["space_group_number"].to_pylist())
+    systems = np.array([CRYSTAL_SYSTEMS[crystal_system_index(int(n))] for n in numbers])
+    rng = np.random.default_rng(arguments.seed)
+    chosen = []
+    part, parts = (int(x) for x in arguments.part.split("/"))
+    for system in CRYSTAL_SYSTEMS:
+        rows = rng.permutation(np.flatnonzero(systems == system))[: arguments.per_system]
+        if system in arguments.systems:
+            chosen += [(system, int(row)) for row in rows[part::parts]]
+    records = table.take([row for _, row in chosen]).to_pylist()
+    return [(system, StructureRecord.from_row(row)) for (system, _), row in zip(chosen, records, strict=True)]
+
+
+def primitive_vectors(structure: Structure) -> np.ndarray:
+    """(3, 3) vectors, as rows, of a primitive cell by spglib at the labels' tolerance, not idealised."""
+    symbols = sorted(set(structure.species))
+    cell = (structure.lattice, structure.frac_coords, [symbols.index(s) for s in structure.species])
+    dataset = spglib.get_symmetry_dataset(cell, symprec=LABEL_TOLERANCE)
+    identity = np.array_equal
+    shifts = [
+        t for r, t in zip(dataset.rotations, dataset.translations, strict=True) if identity(r, np.eye(3, dtype=int))
+    ]
+    vectors = np.vstack([np.eye(3), *[np.array(t)[None] for t in shifts if np.abs(t).max() > 1e-6]]) @ structure.lattice
+    return shortest_basis(vectors, abs(np.linalg.det(structure.lattice)) / len(shifts))
+
+
+def shortest_basis(vectors: np.ndarray, volume: float) -> np.ndarray:
+    """Three of the sums of some vectors that span a cell of the given volume."""
+    combinations = np.array(np.meshgrid(*[[-1, 0, 1]] * 3)).reshape(3, -1).T @ vectors[:3]
+    pool = np.vstack([combinations, *[combinations + v for v in vectors[3:]]])
+    pool = pool[np.linalg.norm(pool, axis=1) > 1e-3]
+    pool = pool[np.argsort(np.linalg.norm(pool, axis=1))][:400]
+    for j in range(1, len(pool)):
+        for i in range(j):
+            normal = np.cross(pool[i], pool[j])
+            volumes = np.abs(pool @ normal)
+            right = np.flatnonzero(np.abs(volumes - volume) < 0.02 * volume)
+            if len(right):
+                return np.stack([pool[i], pool[j], pool[right[0]]])
+    raise StructureError("no primitive basis found")
+
+
+def ideal_lines(structure: Structure) -> Lines:
+    """The first 30 lines above 1 %, exact."""
+    lines = reflections(structure, WAVELENGTH, (0.0, 150.0))
+    strong = lines.intensity > 1.0
+    two_theta, intensity = lines.two_theta[strong], lines.intensity[strong]
+    starts = np.flatnonzero(np.diff(two_theta, prepend=-1.0) > 0.02)
+    height = np.add.reduceat(intensity, starts)
+    angle = np.add.reduceat(intensity * two_theta, starts) / height
+    return Lines.from_positions(angle[:30], WAVELENGTH, height[:30], 0.005)
+
+
+def lab_scan(
+    structure: Structure, vectors: np.ndarray, rng: np.random.Generator, impurity: Phase | None
+) -> tuple[Pattern, np.ndarray]:
+    """A scan, and the primitive vectors (3, 3) of the cell that it shows, strained as the sample was."""
+    phase = Phase.from_structure(structure)
+    conditions = Laboratory().draw(rng)
+    scan = measure(phase, conditions, rng, impurity)
+    e1, e2, e3, e4, e5, e6 = conditions.lattice_strain
+    tensor = np.array([[e1, e6, e5], [e6, e2, e4], [e5, e4, e3]])
+    strained = vectors @ (np.eye(3) + symmetric_strain(phase, tensor))
+    return Pattern(scan.two_theta, scan.intensity, scan.wavelength), strained
+
+
+def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
+    """One row a structure."""
+    rows = []
+    impurity = None
+    for system, record in sample(arguments):
+        structure = record.structure
+        rng = np.random.default_rng([arguments.seed, record.material_id.__hash__() & 0, *record.material_id.encode()])
+        try:
+            vectors = primitive_vectors(structure)
+            if conditions == "ideal":
+                began = time.process_time()
+                found = index_lines(ideal_lines(structure), time_budget=arguments.budget, zero_shift=False)
+            else:
+                pattern, vectors = lab_scan(structure, vectors, rng, impurity)
+                impurity = Phase.from_structure(structure)
+                began = time.process_time()
+                found = index_pattern(pattern, time_budget=arguments.budget)
+        except StructureError as error:
+            print(f"{record.material_id}: {error}")
+            continue
+        seconds = time.process_time() - began
+        truth = vectors @ vectors.T
+        verdicts = [
+            "right" if same_lattice(cell.primitive_metric, truth)
+            else "derivative" if is_derivative(cell.primitive_metric, truth) else "wrong"
+            for cell in (c.cell for c in found.cells[:10])
+        ]  # fmt: skip
+        row = {
+            "conditions": conditions, "system": system, "id": record.material_id, "seconds": seconds,
+            "verdict": verdicts[0] if verdicts else "none", "top10": "right" in verdicts, "lines": len(found.lines),
+        }  # fmt: skip
+        rows.append(row)
+        if arguments.verbose and row["verdict"] != "right":
+            tell(row, truth, found)
+    return rows
+
+
+def tell(row: dict, truth: np.ndarray, found) -> None:
+    """One failure, to look at."""
+    from syngony.lattice.cell import parameters_of
+    from syngony.lattice.comparison import reduced_metric
+
+    print(row, "truth", np.round(parameters_of(reduced_metric(truth)), 3), f"V {np.sqrt(np.linalg.det(truth)):.1f}")
+    judged = found.judge_metric(truth) if hasattr(found, "judge_metric") else None
+    print("   truth scores", judged)
+    for cell in found.cells[:3]:
+        print("  ", np.round(cell.cell.parameters, 3), cell.cell.centring, cell.cell.lattice_system,
+              f"V {cell.cell.primitive_volume:.1f} score {cell.score:.1f} {cell.lines_indexed}/{cell.lines_total}")  # fmt: skip
+
+
+def measured(arguments: argparse.Namespace) -> list[dict]:
+    """One row a measured scan of high confidence."""
+    import pyarrow.parquet as pq
+
+    rows = []
+    table = [row for row in pq.read_table(arguments.measured).to_pylist() if row["label_confidence"] == "high"]
+    part, parts = (int(x) for x in arguments.part.split("/"))
+    for row in table[part::parts]:
+        numbers = [int(n) for n in str(row["space_group"]).split("|")]
+        systems = {lattice_system(n) for n in numbers}
+        pattern = Pattern(row["two_theta"], row["intensity"], row["wavelength"])
+        began = time.process_time()
+        found = index_pattern(pattern, time_budget=arguments.budget)
+        seconds = time.process_time() - began
+        verdict = "none"
+        if found.cells:
+            first = found.cells[0]
+            verdict = "right" if first.cell.lattice_system in systems and first.intensity_explained >= 0.85 else "wrong"
+        rows.append({
+            "conditions": "measured", "system": row["crystal_system"], "id": row["pattern_id"], "seconds": seconds,
+            "verdict": verdict, "top10": any(c.cell.lattice_system in systems for c in found.cells[:10]),
+            "lines": len(found.lines), "material": row["material"],
+        })  # fmt: skip
+        if arguments.verbose and verdict != "right":
+            print(rows[-1], systems)
+            for cell in found.cells[:3]:
+                print("  ", np.round(cell.cell.parameters, 3), cell.cell.centring, cell.cell.lattice_system,
+                      f"score {cell.score:.1f} {cell.lines_indexed}/{cell.lines_total} {cell.intensity_explained:.2f}")  # fmt: skip
+    return rows
+
+
+def lattice_system(space_group: int) -> str:
+    """Of a space group: rhombohedral for the R groups, else hexagonal for the trigonal ones."""
+    system = CRYSTAL_SYSTEMS[crystal_system_index(space_group)]
+    if system == "trigonal":
+        return "rhombohedral" if space_group in (146, 148, 155, 160, 161, 166, 167) else "hexagonal"
+    return system
+
+
+def print_table(rows: list[dict], title: str) -> None:
+    """Markdown."""
+    print(f"\n| {title} | n | right first | in ten | derivative | none | s, median | 95 % | most |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for system in [*CRYSTAL_SYSTEMS[::-1], None]:
+        of = [row for row in rows if system in (None, row["system"])]
+        if not of:
+            continue
+        counts = Counter(row["verdict"] for row in of)
+        seconds = np.array([row["seconds"] for row in of])
+        print(
+            f"| {system or 'all'} | {len(of)} | {counts['right'] / len(of):.0%} | {np.mean([r['top10'] for r in of]):.0%} "
+            f"| {counts['derivative']} | {counts['none']} | {np.median(seconds):.2f} "
+            f"| {np.quantile(seconds, 0.95):.2f} | {seconds.max():.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""A lattice on trial: refined with a zero shift, and scored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from syngony.lattice.bravais import (
+    bravais_lattices,
+    finer_lattices,
+    reciprocal_metric_of,
+    unit_cell,
+)
+from syngony.lattice.cell import CENTRING_VECTORS, UnitCell
+from syngony.lattice.comparison import reduced_metric, same_lattice
+from syngony.lattice.fit import distinct, line_table, log_odds, match, refine
+from syngony.lattice.predicted import CENTRING_CODES, PARAMETERS, predict
+from syngony.lattice.trials import Observed
+
+_CAPACITY = 20000
+_CELLS = 8192
+_ROUNDS = 4
+SMALLEST_SCALE = 0.2
+"""The scatter of lines is never taken for less than this share of their standard uncertainty."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A refined lattice.
+
+    Attributes:
+        symmetry, centring, parameters: as in `predicted`.
+        zero_shift: degrees: 2θ observed = 2θ of the lattice + shift.
+        log_odds: of `fit`, the ranking.
+        hkl: (n, 3) indices of each line; error: (n,) Q observed - calculated, 1/Å^2, inf where not indexed.
+        q: (n,) 1/Å^2 of the lines, the shift taken off.
+        predicted: distinct lines that the lattice predicts in the range of the lines.
+        metric: (3, 3) Å^2, of the Niggli-reduced cell.
+    """
+
+    symmetry: int
+    centring: str
+    parameters: NDArray[np.float64]
+    zero_shift: float
+    log_odds: float
+    hkl: NDArray[np.int64]
+    error: NDArray[np.float64]
+    q: NDArray[np.float64]
+    predicted: int
+    metric: NDArray[np.float64]
+
+    @property
+    def indexed(self) -> NDArray[np.bool_]:
+        """(n,) which lines the lattice explains."""
+        return np.isfinite(self.error)
+
+    @property
+    def cell(self) -> UnitCell:
+        """The conventional cell."""
+        return unit_cell(self.symmetry, self.centring, self.parameters)
+
+
+@njit(cache=True, error_model="numpy")
+def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, observed, resolution, q, hkl, index, error):
+    """Match and refine in turn; p is changed. Returns (zero shift, log odds, predicted lines)."""
+    m = two_theta.shape[0]
+    shifted = np.empty(m)
+    normal, right, row = np.zeros((7, 7)), np.zeros(7), np.zeros(7)
+    table = np.zeros(_CELLS, np.int64)
+    limit = 0.0
+    for round_ in range(_ROUNDS + 1):
+        for j in range(m):
+            shifted[j] = (math.sin(math.radians(0.5 * (two_theta[j] - zero))) / half_lambda) ** 2
+        limit = shifted[m - 1] + observed.reach[m - 1]
+        line_table(shifted, limit, table)
+        n = predict(symmetry, centring, p, limit, q, hkl)
+        if n == 0 or n == q.shape[0]:
+            return zero, -math.inf, 0
+        if match(q, hkl, n, shifted, observed.reach, table, limit, index, error) <= size:
+            return zero, -math.inf, 0
+        if round_ == _ROUNDS:
+            break
+        # The prior holds the whole shift, so its pull is towards zero, not towards the last value.
+        for j in range(m):
+            shifted[j] += observed.slope[j] * zero
+        done, zero_new = refine(
+            symmetry, size, shifted, observed.sigma, observed.slope, index, error, p, spread, normal, right, row
+        )
+        if not done:
+            return zero, -math.inf, 0
+        if spread > 0:
+            zero = max(-0.4, min(0.4, zero_new))
+    lines = distinct(q, n, resolution)
+    odds = log_odds(size, p, shifted, observed.sigma, error, observed.stray, lines, limit, normal, SMALLEST_SCALE)
+    if spread > 0:
+        odds -= 0.5 * (zero / spread) ** 2
+    return zero, odds, lines
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Scores lattices against the lines of one pattern.
+
+    Attributes:
+        two_theta: (n,) degrees, increasing.
+        wavelength: Å.
+        observed: the lines for the compiled functions, without a shift.
+        zero_spread: standard deviation of the zero shift, degrees; 0 where it is known to be none.
+        resolution: predicted lines nearer than this are one, 1/Å^2 per root of Q in 1/Å.
+    """
+
+    two_theta: NDArray[np.float64]
+    wavelength: float
+    observed: Observed
+    zero_spread: float
+    resolution: float
+
+    def judge(self, symmetry: int, centring: str, parameters: NDArray[np.float64], zero: float) -> Candidate | None:
+        """Refine one lattice and score it; None where it explains too little to be refined."""
+        p = np.array(parameters, dtype=float)
+        m = len(self.two_theta)
+        index, error = np.zeros((m, 3), np.int64), np.zeros(m)
+        zero, odds, lines = _fit(
+            symmetry, CENTRING_CODES[centring], int(PARAMETERS[symmetry]), p, zero, self.zero_spread, self.two_theta,
+            0.5 * self.wavelength, self.observed, self.resolution,
+            np.zeros(_CAPACITY), np.zeros((_CAPACITY, 3), np.int64), index, error,
+        )  # fmt: skip
+        if not math.isfinite(odds):
+            return None
+        cell = unit_cell(symmetry, centring, p)
+        q = (np.sin(np.radians(0.5 * (self.two_theta - zero))) / (0.5 * self.wavelength)) ** 2
+        return Candidate(
+            symmetry, centring, p, zero, odds, index, error, q, lines, reduced_metric(cell.primitive_metric)
+        )
+
+    def family(self, symmetry: int, parameters: NDArray[np.float64], zero: float) -> list[Candidate]:
+        """Every Bravais lattice near a primitive cell, and near its finer lattices, refined and scored."""
+        start = self.judge(symmetry, "P", parameters, zero)
+        if start is None:
+            return []
+        found: list[Candidate] = [start]
+        metrics = [np.linalg.inv(reciprocal_metric_of(symmetry, start.parameters))]
+        indexed = start.indexed
+        metrics += finer_lattices(metrics[0], start.hkl[indexed], self.observed.weight[indexed])
+        seen: list[NDArray[np.float64]] = []
+        while metrics:
+            metric = metrics.pop(0)
+            if any(same_lattice(metric, other, 0.002, 0.2) for other in seen) or len(seen) > 12:
+                continue
+            seen.append(metric)
+            for s, centring, p in bravais_lattices(metric):
+                candidate = self.judge(s, centring, p, start.zero_shift)
+                if candidate is not None:
+                    found.append(candidate)
+                    inside = candidate.indexed
+                    metrics += finer_lattices(
+                        candidate.cell.primitive_metric, _primitive_indices(candidate, inside),
+                        self.observed.weight[inside],
+                    )  # fmt: skip
+        return found
+
+
+def _primitive_indices(candidate: Candidate, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Indices (n, 3) of indexed lines on the primitive axes of `UnitCell.primitive_metric`."""
+    return np.round(candidate.hkl[inside] @ CENTRING_VECTORS[candidate.centring].T).astype(np.int64)

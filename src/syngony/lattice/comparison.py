@@ -1,0 +1,87 @@
+"""Whether two cells describe one lattice, or one a sublattice of the other."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.lattice.cell import parameters_of
+
+_VECTORS = np.array([v for v in itertools.product(range(-4, 5), repeat=3) if any(v)])
+_LARGEST_INDEX = 6
+
+
+def reduced(metric: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Niggli-reduced cell: (6,) a, b, c in Å and alpha, beta, gamma in degrees, of a primitive metric."""
+    return parameters_of(reduced_metric(metric))
+
+
+def reduced_metric(metric: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metric (3, 3) of the Niggli-reduced cell."""
+    import gemmi
+
+    vector = gemmi.GruberVector(
+        [metric[0, 0], metric[1, 1], metric[2, 2], 2 * metric[1, 2], 2 * metric[0, 2], 2 * metric[0, 1]]
+    )
+    vector.niggli_reduce(epsilon=1e-9 * float(np.trace(metric)), iteration_limit=200)
+    a, b, c, d, e, f = vector.parameters
+    return np.array([[a, f / 2, e / 2], [f / 2, b, d / 2], [e / 2, d / 2, c]])
+
+
+def transformation(
+    small: NDArray[np.float64], large: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
+) -> NDArray[np.int64] | None:
+    """Integers (3, 3) that make the cell `large` of vectors of the cell `small`, if there are any.
+
+    Args:
+        small, large: metrics (3, 3), Å^2, of primitive cells.
+        length: relative difference that axes may have; angle: degrees.
+
+    Returns:
+        Rows of integers whose determinant is the ratio of volumes; None where the lattices differ or
+        the ratio is above six.
+    """
+    ratio = float(np.sqrt(np.linalg.det(large) / np.linalg.det(small)))
+    index = round(ratio)
+    if not 1 <= index <= _LARGEST_INDEX or abs(ratio / index - 1) > 3.2 * length + 0.01:
+        return None
+    small_reduced, target = reduced_metric(small), parameters_of(reduced_metric(large))
+    lengths = np.sqrt(np.einsum("ni,ij,nj->n", _VECTORS, small_reduced, _VECTORS))
+    near = [_VECTORS[np.abs(lengths / target[axis] - 1) <= length] for axis in range(3)]
+    if any(len(vectors) == 0 for vectors in near):
+        return None
+    first, second, third = (vectors @ np.linalg.cholesky(small_reduced) for vectors in near)
+
+    def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        cosine = (x @ y.T) / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+        return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+    gamma = np.abs(angles(first, second) - target[5]) <= angle
+    beta = np.abs(angles(first, third) - target[4]) <= angle
+    alpha = np.abs(angles(second, third) - target[3]) <= angle
+    for i, j, k in np.argwhere(gamma[:, :, None] & beta[:, None, :] & alpha[None, :, :]):
+        rows = np.stack([near[0][i], near[1][j], near[2][k]])
+        if abs(round(float(np.linalg.det(rows)))) == index:
+            return rows
+    return None
+
+
+def same_lattice(
+    one: NDArray[np.float64], other: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
+) -> bool:
+    """Whether two primitive metrics (3, 3) are one lattice: axes within `length` (relative), angles within `angle` (degrees)."""
+    ratio = float(np.linalg.det(one) / np.linalg.det(other))
+    if abs(ratio - 1) > 7 * length:
+        return False
+    return transformation(one, other, length, angle) is not None
+
+
+def is_derivative(
+    one: NDArray[np.float64], other: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
+) -> bool:
+    """Whether one of two different lattices is a sublattice of the other, of index up to six."""
+    if np.linalg.det(one) > np.linalg.det(other):
+        one, other = other, one
+    return not same_lattice(one, other, length, angle) and transformation(one, other, length, angle) is not None

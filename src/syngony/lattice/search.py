@@ -1,0 +1,234 @@
+"""The search: lattices from cubic to triclinic, best first, within a time budget."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.lattice.candidates import Candidate, Judge
+from syngony.lattice.comparison import same_lattice
+from syngony.lattice.predicted import (
+    CUBIC,
+    HEXAGONAL,
+    LAUE_ORDER,
+    MONOCLINIC,
+    ORTHORHOMBIC,
+    PARAMETERS,
+    TETRAGONAL,
+    TRICLINIC,
+)
+from syngony.lattice.trials import (
+    Observed,
+    Pool,
+    Work,
+    cubic_trials,
+    monoclinic_trials,
+    new_pool,
+    new_work,
+    orthorhombic_trials,
+    triclinic_trials,
+    uniaxial_trials,
+)
+
+MOST_LINES = 30
+"""Lines of lowest angle that the search uses; refinement uses all."""
+
+_STAGES = (10, 18, MOST_LINES)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How wide and how long to search.
+
+    Attributes:
+        time_budget: seconds; the best cells found by then are returned. None is no limit.
+        max_volume, min_volume: Å^3, of the primitive cell.
+        max_axis: Å, of the reduced cell.
+        zero_spread: standard deviation of the zero shift, degrees; 0 for lines that have none.
+        zero_grid: degrees, shifts that are tried one after another.
+        unexplained: share of the lines (by weight) that may stay unexplained.
+        systems: metric symmetries to try.
+    """
+
+    time_budget: float | None = 30.0
+    min_volume: float = 8.0
+    max_volume: float = 4000.0
+    max_axis: float = 60.0
+    zero_spread: float = 0.06
+    zero_grid: tuple[float, ...] = (0.0, 0.05, -0.05, 0.1, -0.1)
+    unexplained: float = 0.25
+    systems: tuple[int, ...] = (CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC, MONOCLINIC, TRICLINIC)
+
+
+@dataclass
+class _State:
+    judge: Judge
+    settings: SearchSettings
+    deadline: float
+    found: list[Candidate] = field(default_factory=list)
+
+    @property
+    def out_of_time(self) -> bool:
+        return time.perf_counter() > self.deadline
+
+
+def search(
+    two_theta: NDArray[np.float64],
+    wavelength: float,
+    uncertainty: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    stray: NDArray[np.float64],
+    settings: SearchSettings,
+) -> list[Candidate]:
+    """Lattices that explain lines, best first.
+
+    Args:
+        two_theta: (n,) degrees, increasing.
+        wavelength: Å.
+        uncertainty: (n,) standard uncertainties of two_theta, degrees.
+        weight: (n,) how much each line counts in what may stay unexplained.
+        stray: (n,) prior probability that a line belongs to something else.
+        settings: limits.
+    """
+    began = time.perf_counter()
+    deadline = began + settings.time_budget if settings.time_budget is not None else math.inf
+    m = min(len(two_theta), MOST_LINES)
+    arrays = [np.asarray(x[:m], dtype=float) for x in (two_theta, uncertainty, weight, stray)]
+    arrays[2] = arrays[2] / arrays[2].sum()
+
+    def observed(zero: float, roam: float) -> Observed:
+        return observe(arrays[0] - zero, wavelength, arrays[1], arrays[2], arrays[3], roam)
+
+    full = observed(0.0, 0.01)
+    judge = Judge(
+        arrays[0], wavelength, full, settings.zero_spread, 0.5 * float(np.median(full.sigma / np.sqrt(full.q)))
+    )
+    state = _State(judge, settings, deadline)
+    grid = settings.zero_grid if settings.zero_spread > 0 else (0.0,)
+    roam = 0.02 if settings.zero_spread > 0 else 0.0
+    for group in ((CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC), (MONOCLINIC,), (TRICLINIC,)):
+        for zero in grid:
+            seen = observed(zero, roam)
+            work = new_work(seen, _STAGES)
+            for symmetry in group:
+                if symmetry not in settings.systems or m <= PARAMETERS[symmetry]:
+                    continue
+                pool = _run(symmetry, seen, work, state)
+                _harvest(state, symmetry, pool, zero)
+            if state.out_of_time or beyond_doubt(state.found, m):
+                return ranked(state.found)
+    return ranked(state.found)
+
+
+def observe(two_theta, wavelength, uncertainty, weight, stray, roam) -> Observed:
+    """Lines for the compiled functions; `roam` degrees are added to how far off a match may be."""
+    radians = np.radians(two_theta)
+    q = (2.0 * np.sin(radians / 2) / wavelength) ** 2
+    slope = np.radians(2.0 * np.sin(radians) / wavelength**2)
+    reach = slope * 3.0 * np.hypot(uncertainty, roam)
+    return Observed(q, slope * uncertainty, slope, reach, stray, weight)
+
+
+def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 8) -> None:
+    """Refine the best of a pool, with all Bravais lattices near them."""
+    order = np.argsort(pool.score)[::-1]
+    best = max((c.log_odds for c in state.found), default=-math.inf)
+    for place in order[:most]:
+        if not math.isfinite(pool.score[place]) or (pool.score[place] < best - 25):
+            break
+        family = state.judge.family(symmetry, pool.parameters[place], zero)
+        state.found += family
+        best = max([best, *(c.log_odds for c in family)])
+
+
+def ranked(found: list[Candidate], most: int = 20) -> list[Candidate]:
+    """Best first, each lattice once."""
+    kept: list[Candidate] = []
+    for candidate in sorted(found, key=lambda c: -c.log_odds):
+        if len(kept) == most:
+            break
+        if not any(same_lattice(candidate.metric, other.metric, 0.005, 0.5) for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def beyond_doubt(found: list[Candidate], lines: int) -> bool:
+    """Whether the best lattice leaves nothing to look for among lattices of lower symmetry."""
+    if not found or lines < 10:
+        return False
+    best = max(found, key=lambda c: c.log_odds)
+    explained = np.count_nonzero(best.indexed) / lines
+    return bool(explained >= 0.95 and best.log_odds > 1.5 * lines)
+
+
+def _run(symmetry: int, observed: Observed, work: Work, state: _State) -> Pool:
+    """All trials of one metric symmetry."""
+    pool = new_pool()
+    least, most = _volume_limits(symmetry, observed, state.settings)
+    for trials in _portions(symmetry, observed, work, pool, least, most, state.settings.unexplained):
+        if state.out_of_time:
+            break
+        trials()
+    return pool
+
+
+def _volume_limits(symmetry: int, observed: Observed, settings: SearchSettings) -> tuple[float, float]:
+    """Smallest and largest determinant of the reciprocal metric that a trial may have."""
+    n = len(observed.q)
+    per_volume = 4.0 / 3.0 * math.pi * observed.q[-1] ** 1.5 / LAUE_ORDER[symmetry]
+    fill = 20.0 if symmetry <= ORTHORHOMBIC else (10.0 if symmetry == MONOCLINIC else 5.0)
+    centred = 4.0 if symmetry <= ORTHORHOMBIC else 2.0
+    largest = min(settings.max_volume * (centred if symmetry != TRICLINIC else 1.0), fill * n / per_volume)
+    smallest = max(settings.min_volume, 0.25 * n / per_volume)
+    return 1.0 / largest**2, 1.0 / smallest**2
+
+
+def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Iterator[Callable[[], None]]:
+    """The trials of one symmetry in portions of some milliseconds, the likeliest first."""
+    n = len(observed.q)
+    rest = (observed, work, pool, least, most, unexplained)
+    if symmetry == CUBIC:
+        for first in range(min(n, 6)):
+            yield lambda first=first: cubic_trials(first, *rest, _SUMS_OF_SQUARES)
+    elif symmetry in (TETRAGONAL, HEXAGONAL):
+        for first in range(min(n, 6)):
+            yield lambda first=first: uniaxial_trials(symmetry, first, min(n, 12), *rest, _PAIRS[symmetry])
+    elif symmetry == ORTHORHOMBIC:
+        for second, first in _pairs(min(n, 7)):
+            yield lambda first=first, second=second: orthorhombic_trials(first, second, min(n, 9), *rest, _SQUARES)
+    elif symmetry == MONOCLINIC:
+        for second, first in _pairs(min(n, 10)):
+            yield lambda first=first, second=second: monoclinic_trials(first, second, min(n, 16), *rest, _FORMS)
+    else:
+        for third, second, first in _triples(min(n, 9), min(n, 14)):
+            yield lambda first=first, second=second, third=third: triclinic_trials(
+                first, second, third, min(n, 16), *rest
+            )
+
+
+def _pairs(last: int) -> list[tuple[int, int]]:
+    return [(j, i) for j in range(last) for i in range(j)]
+
+
+def _triples(last: int, third: int) -> list[tuple[int, int, int]]:
+    return [(k, j, i) for k in range(third) for j in range(min(k, last)) for i in range(j)]
+
+
+_SUMS_OF_SQUARES = np.array(
+    sorted({a * a + b * b + c * c for a, b, c in itertools.product(range(7), repeat=3)} - {0})[:36]
+)
+_PAIRS = {
+    TETRAGONAL: np.array([(n, l * l) for n in (0, 1, 2, 4, 5, 8, 9, 10) for l in range(6) if n or l]),
+    HEXAGONAL: np.array([(n, l * l) for n in (0, 1, 3, 4, 7, 9, 12) for l in range(8) if n or l]),
+}
+_SQUARES = np.array(
+    [v for v in itertools.product((0.0, 1.0, 4.0), repeat=3) if 0 < sum(v) <= 6 and v != (4.0, 1.0, 1.0)]
+    + [(2.0 * 2, 0, 0.0)][:0]
+)
+_FORMS = np.array([(0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 2, 0), (1, 2, 0), (0, 2, 1)])
