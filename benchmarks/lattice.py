@@ -3,10 +3,11 @@
     python benchmarks/lattice.py ../shared/data/materials_project.parquet --per-system 100
     python benchmarks/lattice.py --measured ../shared/data/measured_patterns.parquet
 
-Structures: so many of each crystal system, drawn with a fixed seed. *ideal*: their first 30 lines above 1 % of the
+Structures: so many of each crystal system, drawn with a fixed seed, with the symmetry of their labels (spglib). *ideal*: their first 30 lines above 1 % of the
 strongest, exact (CuKa; lines nearer than 0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by
 `find_lines`. A cell is right when its reduced primitive cell agrees with the truth within 1 % in lengths and
-1 degree in angles; a sublattice or superlattice of the truth is wrong, and counted as *derivative*.
+1 degree in angles; a sublattice or superlattice of the truth is wrong, and counted as *derivative*;
+*hidden* are ideal lists that a smaller cell explains to the last line: what tells the truth is below 1 %.
 Every structure is searched in full down to triclinic unless a cell is beyond doubt before.
 
 Measured: scans of high confidence; a success is a first cell of the labelled lattice system that explains
@@ -89,33 +90,15 @@ def sample(arguments: argparse.Namespace) -> list[tuple[str, StructureRecord]]:
     return [(system, StructureRecord.from_row(row)) for (system, _), row in zip(chosen, records, strict=True)]
 
 
-def primitive_vectors(structure: Structure) -> np.ndarray:
-    """(3, 3) vectors, as rows, of a primitive cell by spglib at the labels' tolerance, not idealised."""
+def standardised(structure: Structure) -> Structure:
+    """A primitive cell with the symmetry of its label: spglib at the labels' tolerance, idealised."""
     symbols = sorted(set(structure.species))
     cell = (structure.lattice, structure.frac_coords, [symbols.index(s) for s in structure.species])
-    dataset = spglib.get_symmetry_dataset(cell, symprec=LABEL_TOLERANCE)
-    identity = np.array_equal
-    shifts = [
-        t for r, t in zip(dataset.rotations, dataset.translations, strict=True) if identity(r, np.eye(3, dtype=int))
-    ]
-    vectors = np.vstack([np.eye(3), *[np.array(t)[None] for t in shifts if np.abs(t).max() > 1e-6]]) @ structure.lattice
-    return shortest_basis(vectors, abs(np.linalg.det(structure.lattice)) / len(shifts))
-
-
-def shortest_basis(vectors: np.ndarray, volume: float) -> np.ndarray:
-    """Three of the sums of some vectors that span a cell of the given volume."""
-    combinations = np.array(np.meshgrid(*[[-1, 0, 1]] * 3)).reshape(3, -1).T @ vectors[:3]
-    pool = np.vstack([combinations, *[combinations + v for v in vectors[3:]]])
-    pool = pool[np.linalg.norm(pool, axis=1) > 1e-3]
-    pool = pool[np.argsort(np.linalg.norm(pool, axis=1))][:400]
-    for j in range(1, len(pool)):
-        for i in range(j):
-            normal = np.cross(pool[i], pool[j])
-            volumes = np.abs(pool @ normal)
-            right = np.flatnonzero(np.abs(volumes - volume) < 0.02 * volume)
-            if len(right):
-                return np.stack([pool[i], pool[j], pool[right[0]]])
-    raise StructureError("no primitive basis found")
+    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=LABEL_TOLERANCE)
+    if found is None:
+        raise StructureError("spglib finds no symmetry")
+    lattice, positions, kinds = found
+    return Structure(lattice, [symbols[kind] for kind in kinds], positions)
 
 
 def ideal_lines(structure: Structure) -> Lines:
@@ -147,10 +130,10 @@ def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
     rows = []
     impurity = None
     for system, record in sample(arguments):
-        structure = record.structure
-        rng = np.random.default_rng([arguments.seed, record.material_id.__hash__() & 0, *record.material_id.encode()])
+        rng = np.random.default_rng([arguments.seed, *record.material_id.encode()])
         try:
-            vectors = primitive_vectors(structure)
+            structure = standardised(record.structure)
+            vectors = structure.lattice
             if conditions == "ideal":
                 began = time.process_time()
                 found = index_lines(ideal_lines(structure), time_budget=arguments.budget, zero_shift=False)
@@ -169,14 +152,21 @@ def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
             else "derivative" if is_derivative(cell.primitive_metric, truth) else "wrong"
             for cell in (c.cell for c in found.cells[:10])
         ]  # fmt: skip
+        weaker = conditions == "ideal" and bool(verdicts) and verdicts[0] != "right" and hides(found, truth)
         row = {
-            "conditions": conditions, "system": system, "id": record.material_id, "seconds": seconds,
+            "hidden": weaker, "conditions": conditions, "system": system, "id": record.material_id, "seconds": seconds,
             "verdict": verdicts[0] if verdicts else "none", "top10": "right" in verdicts, "lines": len(found.lines),
         }  # fmt: skip
         rows.append(row)
         if arguments.verbose and row["verdict"] != "right":
             tell(row, truth, found)
     return rows
+
+
+def hides(found, truth: np.ndarray) -> bool:
+    """Whether the first cell is smaller than the truth and explains every line: no line that is given tells."""
+    first = found.cells[0]
+    return first.cell.primitive_volume < 0.9 * np.sqrt(np.linalg.det(truth)) and bool(first.indexed.all())
 
 
 def tell(row: dict, truth: np.ndarray, found) -> None:
@@ -233,8 +223,8 @@ def lattice_system(space_group: int) -> str:
 
 def print_table(rows: list[dict], title: str) -> None:
     """Markdown."""
-    print(f"\n| {title} | n | right first | in ten | derivative | none | s, median | 95 % | most |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"\n| {title} | n | right first | in ten | derivative | hidden | none | s, median | 95 % | most |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for system in [*CRYSTAL_SYSTEMS[::-1], None]:
         of = [row for row in rows if system in (None, row["system"])]
         if not of:
@@ -243,7 +233,7 @@ def print_table(rows: list[dict], title: str) -> None:
         seconds = np.array([row["seconds"] for row in of])
         print(
             f"| {system or 'all'} | {len(of)} | {counts['right'] / len(of):.0%} | {np.mean([r['top10'] for r in of]):.0%} "
-            f"| {counts['derivative']} | {counts['none']} | {np.median(seconds):.2f} "
+            f"| {counts['derivative']} | {sum(r.get('hidden', False) for r in of)} | {counts['none']} | {np.median(seconds):.2f} "
             f"| {np.quantile(seconds, 0.95):.2f} | {seconds.max():.1f} |"
         )
 

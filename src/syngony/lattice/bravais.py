@@ -32,7 +32,7 @@ def _moduli() -> Iterator[tuple[int, NDArray[np.int64]]]:
                 yield modulus, np.array(u)
 
 
-_SUBLATTICES = tuple(_moduli())
+SUBLATTICES = tuple(_moduli())
 
 
 def reciprocal_metric_of(symmetry: int, p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,7 +85,7 @@ def finer_lattices(
         share: of the weight, that must obey the condition of the sublattice.
     """
     found = []
-    for modulus, u in _SUBLATTICES:
+    for modulus, u in SUBLATTICES:
         obeys = (hkl @ u) % modulus == 0
         if weight[obeys].sum() >= share * weight.sum():
             pivot = int(np.argmax(u != 0))

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from syngony.lattice.bravais import (
+    SUBLATTICES,
     bravais_lattices,
     finer_lattices,
     reciprocal_metric_of,
@@ -18,12 +19,13 @@ from syngony.lattice.bravais import (
 from syngony.lattice.cell import CENTRING_VECTORS, UnitCell
 from syngony.lattice.comparison import reduced_metric, same_lattice
 from syngony.lattice.fit import distinct, line_table, log_odds, match, refine
-from syngony.lattice.predicted import CENTRING_CODES, PARAMETERS, predict
+from syngony.lattice.predicted import CENTRING_CODES, HEXAGONAL, PARAMETERS, predict
 from syngony.lattice.trials import Observed
 
 _CAPACITY = 20000
 _CELLS = 8192
 _ROUNDS = 4
+_PRICE_OF_PSEUDO_TRANSLATION = 4.5  # twenty sublattices to choose from, and one crystal in five or so has one
 SMALLEST_SCALE = 0.2
 """The scatter of lines is never taken for less than this share of their standard uncertainty."""
 
@@ -131,6 +133,7 @@ class Judge:
         )  # fmt: skip
         if not math.isfinite(odds):
             return None
+        odds += _pseudo_translation(_on_primitive_axes(index[np.isfinite(error)], centring))
         cell = unit_cell(symmetry, centring, p)
         q = (np.sin(np.radians(0.5 * (self.two_theta - zero))) / (0.5 * self.wavelength)) ** 2
         return Candidate(
@@ -152,18 +155,40 @@ class Judge:
             if any(same_lattice(metric, other, 0.002, 0.2) for other in seen) or len(seen) > 12:
                 continue
             seen.append(metric)
-            for s, centring, p in bravais_lattices(metric):
+            lattices = bravais_lattices(metric)
+            # Obverse and reverse indices are mixed in a hexagonal list, so no sublattice shows the R lattice.
+            lattices += [(s, "R", p) for s, centring, p in lattices if s == HEXAGONAL and centring == "P"]
+            for s, centring, p in lattices:
                 candidate = self.judge(s, centring, p, start.zero_shift)
                 if candidate is not None:
                     found.append(candidate)
                     inside = candidate.indexed
                     metrics += finer_lattices(
-                        candidate.cell.primitive_metric, _primitive_indices(candidate, inside),
+                        candidate.cell.primitive_metric, _on_primitive_axes(candidate.hkl[inside], candidate.centring),
                         self.observed.weight[inside],
                     )  # fmt: skip
         return found
 
 
-def _primitive_indices(candidate: Candidate, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Indices (n, 3) of indexed lines on the primitive axes of `UnitCell.primitive_metric`."""
-    return np.round(candidate.hkl[inside] @ CENTRING_VECTORS[candidate.centring].T).astype(np.int64)
+def _on_primitive_axes(hkl: NDArray[np.int64], centring: str) -> NDArray[np.int64]:
+    """Indices (n, 3) on the primitive axes of `UnitCell.primitive_metric`."""
+    return np.round(hkl @ CENTRING_VECTORS[centring].T).astype(np.int64)
+
+
+def _pseudo_translation(hkl: NDArray[np.int64]) -> float:
+    """What the odds gain when the lines favour a sublattice of the reciprocal lattice, as superstructures do.
+
+    Lines are inside the sublattice of index m with an unknown probability (evenly drawn) instead of 1/m; one such
+    sublattice is chosen, at a price, or none.
+
+    Args:
+        hkl: (n, 3) indices on primitive axes.
+    """
+    n = len(hkl)
+    gain = 0.0
+    for modulus, u in SUBLATTICES:
+        inside = int(np.count_nonzero((hkl @ u) % modulus == 0))
+        beta = math.lgamma(inside + 1) + math.lgamma(n - inside + 1) - math.lgamma(n + 2)
+        uniform = -inside * math.log(modulus) + (n - inside) * math.log((modulus - 1) / modulus)
+        gain = max(gain, beta - uniform - _PRICE_OF_PSEUDO_TRANSLATION)
+    return gain

@@ -28,17 +28,18 @@ from syngony.lattice.trials import (
     Pool,
     Work,
     cubic_trials,
-    monoclinic_trials,
     new_pool,
     new_work,
     orthorhombic_trials,
-    triclinic_trials,
     uniaxial_trials,
 )
+from syngony.lattice.zones import monoclinic_trials, triclinic_trials, zones
 
 MOST_LINES = 30
 """Lines of lowest angle that the search uses; refinement uses all."""
 
+_ZONES_A_PORTION = 25
+_CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
 
 
@@ -172,7 +173,7 @@ def _run(symmetry: int, observed: Observed, work: Work, state: _State) -> Pool:
     pool = new_pool()
     least, most = _volume_limits(symmetry, observed, state.settings)
     for trials in _portions(symmetry, observed, work, pool, least, most, state.settings.unexplained):
-        if state.out_of_time:
+        if state.out_of_time or pool.score.max() > _CERTAIN * len(observed.q):
             break
         trials()
     return pool
@@ -202,22 +203,18 @@ def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Itera
     elif symmetry == ORTHORHOMBIC:
         for second, first in _pairs(min(n, 7)):
             yield lambda first=first, second=second: orthorhombic_trials(first, second, min(n, 9), *rest, _SQUARES)
-    elif symmetry == MONOCLINIC:
-        for second, first in _pairs(min(n, 10)):
-            yield lambda first=first, second=second: monoclinic_trials(first, second, min(n, 16), *rest, _FORMS)
     else:
-        for third, second, first in _triples(min(n, 9), min(n, 14)):
-            yield lambda first=first, second=second, third=third: triclinic_trials(
-                first, second, third, min(n, 16), *rest
-            )
+        oblique = zones(observed, min(n, 14), _PLANE_ANGLES if symmetry == MONOCLINIC else _PLANE_ANGLES[:3])
+        for start in range(0, len(oblique), _ZONES_A_PORTION):
+            part = oblique[start : start + _ZONES_A_PORTION]
+            if symmetry == MONOCLINIC:
+                yield lambda part=part: [monoclinic_trials(zone, *rest, _FORMS) for zone in part]
+            else:
+                yield lambda part=part: [triclinic_trials(zone, *rest) for zone in part]
 
 
 def _pairs(last: int) -> list[tuple[int, int]]:
     return [(j, i) for j in range(last) for i in range(j)]
-
-
-def _triples(last: int, third: int) -> list[tuple[int, int, int]]:
-    return [(k, j, i) for k in range(third) for j in range(min(k, last)) for i in range(j)]
 
 
 _SUMS_OF_SQUARES = np.array(
@@ -231,4 +228,5 @@ _SQUARES = np.array(
     [v for v in itertools.product((0.0, 1.0, 4.0), repeat=3) if 0 < sum(v) <= 6 and v != (4.0, 1.0, 1.0)]
     + [(2.0 * 2, 0, 0.0)][:0]
 )
+_PLANE_ANGLES = np.array([(2, 2), (4, 2), (2, 4), (1, 1), (2, 1), (1, 2), (3, 1), (1, 3)])
 _FORMS = np.array([(0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 2, 0), (1, 2, 0), (0, 2, 1)])

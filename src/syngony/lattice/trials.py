@@ -3,7 +3,7 @@
 A lattice with m free parameters follows from m lines whose indices are guessed. All guesses among low lines and low
 indices are made, as in the program TREOR (P.-E. Werner, L. Eriksson & M. Westdahl, J. Appl. Cryst. 18, 367, 1985), but
 without a choice of "base lines": for oblique lattices, three lines are taken as a reciprocal basis and further
-lines give its angles, as in T. Ito's zones (Nature 164, 755, 1949). A trial is tested in stages, on few lines and
+lines give its angles, as in T. Ito's zones (Nature 164, 755, 1949; `zones`). A trial is tested in stages, on few lines and
 then on more, refined between them, and dropped as soon as too many lines are unexplained: most cost under a microsecond.
 """
 
@@ -20,7 +20,6 @@ from syngony.lattice.predicted import LAUE_ORDER, predict, reciprocal_volume_squ
 
 _CAPACITY = 1200
 _STAGES = 3
-_MULTIPLIERS = np.array([1.0, 0.25])
 
 
 class Observed(NamedTuple):
@@ -114,7 +113,8 @@ def consider(symmetry, size, trial, observed, work, pool, least, most, unexplain
         done, _ = refine(
             symmetry, size, q, observed.sigma, observed.slope, index, error, p, 0.0, work.normal, work.right, work.row
         )
-        if not done:
+        # The first lines of a cell with one short axis lie in one plane and leave parameters open: more lines will not.
+        if not done and stage == work.stages.shape[0] - 1:
             return
     m = work.stages[-1]
     limit = work.limits[-1]
@@ -225,83 +225,6 @@ def orthorhombic_trials(first, second, last, observed, work, pool, least, most, 
                     if trial[2] < trial[1]:
                         continue
                     consider(3, 3, trial, observed, work, pool, least, most, unexplained)
-
-
-@njit(cache=True, error_model="numpy")
-def monoclinic_trials(first, second, last, observed, work, pool, least, most, unexplained, forms):
-    """Two lines as a basis of the plane h0l, a third for its angle, a fourth for b.
-
-    Args:
-        first, second: the basis; each may be a second order.
-        last: the third and the fourth line lie below it.
-        forms: (m, 3) indices (h, k, l), k > 0, of the fourth line.
-    """
-    trial = np.zeros(6)
-    for mu in _MULTIPLIERS:
-        for nu in _MULTIPLIERS:
-            a, c = mu * observed.q[first], nu * observed.q[second]
-            widest = 1.25 * min(a, c)
-            for third in range(last):
-                if third == first or third == second:
-                    continue
-                q3 = observed.q[third]
-                for form in range(3):
-                    if form == 0:
-                        d = q3 - a - c
-                    elif form == 1:
-                        d = 0.5 * (q3 - 4.0 * a - c)
-                    else:
-                        d = 0.5 * (q3 - a - 4.0 * c)
-                    if abs(d) > widest:
-                        continue
-                    trial[0], trial[2], trial[3] = a, c, -abs(d)
-                    for fourth in range(last):
-                        if fourth == first or fourth == second or fourth == third:
-                            continue
-                        for f in range(forms.shape[0]):
-                            h, k, l = forms[f, 0], forms[f, 1], forms[f, 2]  # noqa: E741
-                            trial[1] = (observed.q[fourth] - (a * h * h + c * l * l + trial[3] * h * l)) / (k * k)
-                            if trial[1] <= 0:
-                                continue
-                            consider(4, 4, trial, observed, work, pool, least, most, unexplained)
-
-
-@njit(cache=True, error_model="numpy")
-def triclinic_trials(first, second, third, last, observed, work, pool, least, most, unexplained):
-    """Three lines as a reciprocal basis (one may be a second order), three more for its angles.
-
-    Args:
-        first, second, third: the basis.
-        last: the lines that give the angles lie below it.
-    """
-    trial = np.zeros(6)
-    angles = np.zeros((3, last))
-    for halved in range(4):
-        a, b, c = observed.q[first], observed.q[second], observed.q[third]
-        if halved == 1:
-            a *= 0.25
-        elif halved == 2:
-            b *= 0.25
-        elif halved == 3:
-            c *= 0.25
-        counts = np.zeros(3, np.int64)
-        for pair in range(3):
-            x = b if pair == 0 else a
-            y = b if pair == 2 else c
-            for j in range(last):
-                cosine = observed.q[j] - x - y
-                if abs(cosine) <= 1.05 * min(x, y):
-                    angles[pair, counts[pair]] = cosine
-                    counts[pair] += 1
-        trial[0], trial[1], trial[2] = a, b, c
-        for i in range(counts[0]):
-            trial[3] = angles[0, i]
-            for j in range(counts[1]):
-                trial[4] = angles[1, j]
-                for k in range(counts[2]):
-                    for sign in (1.0, -1.0):
-                        trial[5] = sign * angles[2, k]
-                        consider(5, 6, trial, observed, work, pool, least, most, unexplained)
 
 
 def expected_lines(symmetry: int, volume: float, q_limit: float) -> float:
