@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter, uniform_filter1d
 
 from syngony.pattern import Pattern
 from syngony.views.background import opening_background
@@ -63,24 +65,43 @@ def typical_width(net: Array, noise: Array) -> float:
 
     Of Gaussians of many widths the one of a line's own width stands out most from the noise (matched filter).
     """
-    widths = np.geomspace(2.0, max(4.0, min(len(net) / 12, 250.0)), 14)
-    variance = noise**2
-    responses = np.array([smoothed(net, w) / np.sqrt(smoothed_variance(variance, w)) for w in widths])
-    best = responses.max(0)
+    widths, responses = _responses(net, noise)
+    best, scale = responses.max(0), responses.argmax(0)
     found: list[tuple[float, float]] = []
     free = np.ones(len(net), dtype=bool)
     for at in np.argsort(-best)[: len(net) // 2]:
         if not free[at]:
             continue
-        k = int(responses[:, at].argmax())
-        found.append((float(widths[k]), float(np.sqrt(max(best[at], 0.0)))))
-        reach = int(2 * widths[k]) + 2
+        width = float(widths[scale[at]])
+        found.append((width, float(np.sqrt(max(best[at], 0.0)))))
+        reach = int(2 * width) + 2
         free[max(0, at - reach) : at + reach + 1] = False
         if len(found) == 12:
             break
     ordered = sorted(found)
     weights = np.cumsum([weight for _, weight in ordered])
     return ordered[int(np.searchsorted(weights, 0.4 * weights[-1]))][0]
+
+
+def _responses(net: Array, noise: Array) -> tuple[Array, Array]:
+    """Widths (k,) in points, and how far Gaussians of these stand out at each point (k, n), in its noise.
+
+    From octave to octave neighbours are averaged, so that wide Gaussians cost no more than narrow ones.
+    """
+    n, factor = len(net), 1
+    values, variance = net, noise**2
+    widths, responses = [], []
+    while True:
+        for narrow in (2.0, 2.4, 2.85, 3.4):
+            widths.append(narrow * factor)
+            response = smoothed(values, narrow) / np.sqrt(variance * _variance_share(narrow))
+            responses.append(np.repeat(response, factor)[:n] if factor > 1 else response)
+        if 4.0 * factor > min(n / 12, 250.0):
+            return np.array(widths), np.array([np.pad(r, (0, n - len(r)), mode="edge") for r in responses])
+        even = len(values) // 2 * 2
+        values = values[:even].reshape(-1, 2).mean(1)
+        variance = 0.5 * variance[:even].reshape(-1, 2).mean(1)
+        factor *= 2
 
 
 def smoothed(values: Array, fwhm: float) -> Array:
@@ -90,9 +111,13 @@ def smoothed(values: Array, fwhm: float) -> Array:
 
 def smoothed_variance(variance: Array, fwhm: float) -> Array:
     """Variance (n,) of the `smoothed` values of independent points."""
+    return smoothed(variance, max(fwhm, 2.0)) * _variance_share(fwhm)
+
+
+def _variance_share(fwhm: float) -> float:
+    """Sum of the squared weights of a Gaussian on a grid: 1 unsmoothed, 1/(2 √π σ) where it is wide."""
     sigma = max(fwhm, 0.3) / 2.3548
-    share = 1.0 / np.sqrt(1.0 + 4.0 * np.pi * sigma**2)  # sum of the squared weights: 1 unsmoothed, 1/(2 √π σ) smooth
-    return gaussian_filter1d(variance, max(sigma, 1.0), mode="nearest") * share
+    return 1.0 / math.sqrt(1.0 + 4.0 * math.pi * sigma**2)
 
 
 def smoothed_curvature(values: Array, variance: Array, fwhm: float) -> tuple[Array, Array]:
@@ -146,9 +171,10 @@ def _quiet_noise(intensity: Array, background: Array, noise: Array, width: float
     quiet = ~maximum_filter1d(lines, int(width) + 1) & (np.abs(net) < 4.0 * noise + 2.0 * _quantum(intensity))
     if quiet.sum() < 20:
         return noise
-    reach = max(30.0, len(net) / 25.0)
-    share = gaussian_filter1d(quiet.astype(float), reach, mode="nearest")
-    square = gaussian_filter1d(np.where(quiet, net**2, 0.0), reach, mode="nearest")
+    reach = max(61, len(net) // 15)
+    share, square = quiet.astype(float), np.where(quiet, net**2, 0.0)
+    for _ in range(2):
+        share, square = (uniform_filter1d(values, reach, mode="nearest") for values in (share, square))
     # Where no quiet point is near, the old value counts as much as one point in fifty.
     found = np.sqrt((square + 0.02 * noise**2) / (share + 0.02))
     return np.maximum(found, _floor(intensity))
