@@ -49,9 +49,9 @@ class CleanScan:
         x, net = pattern.two_theta, pattern.intensity - background
         step = float(np.median(np.diff(x)))
         gain = gain_of(pattern.intensity, background, noise)
-        points = typical_width(net, noise)
-        net = _without_spikes(net, np.sqrt(noise**2 + gain * np.maximum(net, 0.0)), points)
-        points = typical_width(net, noise)
+        variance = noise**2 + gain * np.maximum(smoothed(net, 3.0), 0.0)
+        net = _without_spikes(net, np.sqrt(variance), typical_width(net, variance))
+        points = typical_width(net, variance)
         # Scans that were smoothed or resampled: what matters is their scatter on the scale of a line.
         ratio = smoothed(net, points) / np.sqrt(smoothed_variance(noise**2, points))
         below = ratio[ratio < 0]
