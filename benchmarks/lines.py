@@ -24,6 +24,7 @@ import copy
 import math
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +38,8 @@ from syngony.diffraction.measure import line_areas
 from syngony.diffraction.phase import Phase
 from syngony.diffraction.texture import axis_cosines_squared, march_dollase, preferred_axis, strained_q
 from syngony.errors import StructureError
-from syngony.lattice.line_search import kalpha_doublet
 from syngony.lattice.lines import Lines, find_lines
+from syngony.lattice.tube import kalpha_doublet
 from syngony.pattern import Pattern
 from syngony.structure_table import StructureRecord, read_table
 
@@ -159,7 +160,7 @@ def _merged(position: Array, area: Array, fwhm: Array, significance: Array) -> T
     lines = [list(row) for row in zip(position[order], area[order], fwhm[order], significance[order], strict=True)]
     lines = [row for row in lines if row[1] > 0]
     while len(lines) > 1:
-        gaps = [(b[0] - a[0]) / (0.5 * min(a[2], b[2])) for a, b in zip(lines[:-1], lines[1:], strict=True)]
+        gaps = [(b[0] - a[0]) / (0.5 * min(a[2], b[2])) for a, b in pairwise(lines)]
         k = int(np.argmin(gaps))
         if gaps[k] >= 1.0:
             break

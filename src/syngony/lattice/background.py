@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter, uniform_filter1d
+from scipy.signal import find_peaks, peak_prominences, peak_widths
 
 from syngony.pattern import Pattern
 from syngony.views.background import opening_background
@@ -13,8 +16,9 @@ from syngony.wavelengths import TUBE_LINES
 
 _COPPER = TUBE_LINES["CuKa"]
 _BLOCKS = 700
-_FLATTEST, _STEEPEST = 16.0, 6.0  # degrees (CuKa): halos are 6 degrees wide and more, lines of nanocrystals 1
-_LINES_TO_SCALE = 25.0
+_FLATTEST, _STEEPEST = 14.0, 5.0  # degrees (CuKa): halos are 6 degrees wide and more, lines of nanocrystals 1
+_LINES_TO_SCALE = 14.0
+_STIFF = 0.03  # share of a halo's height that a stiff curve may fall short of it, and no line be suspected
 _NOISE_BLOCK = 60
 _DIFFERENCE = 1.5  # variance of y[i] - (y[i-1] + y[i+1]) / 2 in that of one point
 _MAD = 1.4826
@@ -48,7 +52,9 @@ def background_and_quiet_noise(pattern: Pattern) -> tuple[Array, Array]:
     step = float(np.median(np.diff(two_theta)))
     noise = _first_noise(intensity)
     rough = opening_background(intensity, step, width=2.0 * pattern.wavelength / _COPPER)
-    width = typical_width(intensity - rough, noise) * step
+    net = intensity - rough
+    signal = np.maximum(smoothed(net, 3.0), 0.0)
+    width = typical_width(net, noise**2 + gain_of(intensity, rough, noise) * signal) * step
     scale = np.clip(_LINES_TO_SCALE * width * _COPPER / pattern.wavelength, _STEEPEST, _FLATTEST)
     length = min(scale * pattern.wavelength / _COPPER, 0.5 * (two_theta[-1] - two_theta[0]))
     background = rough
@@ -58,29 +64,29 @@ def background_and_quiet_noise(pattern: Pattern) -> tuple[Array, Array]:
     return background, noise
 
 
-def typical_width(net: Array, noise: Array) -> float:
-    """FWHM, in points, that the strongest lines of a scan have.
+def typical_width(net: Array, variance: Array) -> float:
+    """FWHM, in points, that the strong maxima of a scan have; `variance` is that of each point.
 
-    Of Gaussians of many widths the one of a line's own width stands out most from the noise (matched filter).
+    The scan is smoothed no more than it takes for four maxima to stand out, and the smoothing is taken out
+    in squares. Where nothing stands out, two points.
     """
-    widths = np.geomspace(2.0, max(4.0, min(len(net) / 12, 250.0)), 14)
-    variance = noise**2
-    responses = np.array([smoothed(net, w) / np.sqrt(smoothed_variance(variance, w)) for w in widths])
-    best = responses.max(0)
-    found: list[tuple[float, float]] = []
-    free = np.ones(len(net), dtype=bool)
-    for at in np.argsort(-best)[: len(net) // 2]:
-        if not free[at]:
-            continue
-        k = int(responses[:, at].argmax())
-        found.append((float(widths[k]), float(np.sqrt(max(best[at], 0.0)))))
-        reach = int(2 * widths[k]) + 2
-        free[max(0, at - reach) : at + reach + 1] = False
-        if len(found) == 12:
-            break
-    ordered = sorted(found)
-    weights = np.cumsum([weight for _, weight in ordered])
-    return ordered[int(np.searchsorted(weights, 0.4 * weights[-1]))][0]
+    best: tuple[int, float] = (0, 2.0)
+    smoothing = 1.5
+    while smoothing < min(len(net) / 8.0, 200.0) and best[0] < 4:
+        smooth, error = smoothed(net, smoothing), np.sqrt(smoothed_variance(variance, smoothing))
+        tops, _ = find_peaks(smooth, height=8.0 * error)
+        excess = peak_prominences(smooth, tops)[0] / error[tops] if len(tops) else np.empty(0)
+        height = smooth[tops]
+        strong = np.flatnonzero((excess > 8.0) & (height > 0.05 * height.max(initial=0.0)))
+        if min(len(strong), 4) > best[0]:
+            strong = strong[np.argsort(-height[strong])[:16]]
+            square = peak_widths(smooth, tops[strong], 0.5)[0] ** 2 - smoothing**2
+            width = np.sqrt(np.maximum(square, 1.0))
+            order = np.argsort(width)
+            weight = np.cumsum(np.sqrt(excess[strong][order]))
+            best = len(strong), float(width[order][np.searchsorted(weight, 0.5 * weight[-1])])
+        smoothing *= 1.5
+    return max(best[1], 2.0)
 
 
 def smoothed(values: Array, fwhm: float) -> Array:
@@ -90,9 +96,13 @@ def smoothed(values: Array, fwhm: float) -> Array:
 
 def smoothed_variance(variance: Array, fwhm: float) -> Array:
     """Variance (n,) of the `smoothed` values of independent points."""
+    return smoothed(variance, max(fwhm, 2.0)) * _variance_share(fwhm)
+
+
+def _variance_share(fwhm: float) -> float:
+    """Sum of the squared weights of a Gaussian on a grid: 1 unsmoothed, 1/(2 √π σ) where it is wide."""
     sigma = max(fwhm, 0.3) / 2.3548
-    share = 1.0 / np.sqrt(1.0 + 4.0 * np.pi * sigma**2)  # sum of the squared weights: 1 unsmoothed, 1/(2 √π σ) smooth
-    return gaussian_filter1d(variance, max(sigma, 1.0), mode="nearest") * share
+    return 1.0 / math.sqrt(1.0 + 4.0 * math.pi * sigma**2)
 
 
 def smoothed_curvature(values: Array, variance: Array, fwhm: float) -> tuple[Array, Array]:
@@ -142,13 +152,16 @@ def _first_noise(intensity: Array) -> Array:
 def _quiet_noise(intensity: Array, background: Array, noise: Array, width: float) -> Array:
     """Scatter (n,) of the points that are no part of a line, averaged over a neighbourhood."""
     net = intensity - background
-    lines = smoothed(net, width) > 3.0 * np.sqrt(smoothed_variance(noise**2, width))
-    quiet = ~maximum_filter1d(lines, int(width) + 1) & (np.abs(net) < 4.0 * noise + 2.0 * _quantum(intensity))
+    # Of few counts two may meet by chance.
+    chance = 2.0 * _quantum(intensity)
+    lines = smoothed(net, width) > 3.0 * np.sqrt(smoothed_variance(noise**2, width)) + chance / width
+    quiet = ~maximum_filter1d(lines, int(width) + 1) & (np.abs(net) < 4.0 * noise + chance)
     if quiet.sum() < 20:
         return noise
-    reach = max(30.0, len(net) / 25.0)
-    share = gaussian_filter1d(quiet.astype(float), reach, mode="nearest")
-    square = gaussian_filter1d(np.where(quiet, net**2, 0.0), reach, mode="nearest")
+    reach = max(61, len(net) // 15)
+    share, square = quiet.astype(float), np.where(quiet, net**2, 0.0)
+    for _ in range(2):
+        share, square = (uniform_filter1d(values, reach, mode="nearest") for values in (share, square))
     # Where no quiet point is near, the old value counts as much as one point in fifty.
     found = np.sqrt((square + 0.02 * noise**2) / (share + 0.02))
     return np.maximum(found, _floor(intensity))
@@ -171,9 +184,11 @@ def _curve_between_lines(two_theta: Array, intensity: Array, noise: Array, lengt
     curve = _whittaker(mean, np.full(len(mean), 1.0), stiffness)
     share = np.full(len(mean), 0.5)
     for _ in range(40):
-        above = (mean - curve) / error
-        # The first rounds sink below the lines; a curve that starts among them would call them background.
-        target = 1.0 / (1.0 + np.exp(np.clip(3.0 * (above - 2.0), -40.0, 40.0)))
+        above = (mean - curve) / np.hypot(error, _STIFF * (curve - curve.min()))
+        # Sums of few counts are skew: what is far above a small mean may still be background.
+        skewness = error / np.maximum(curve, 0.1 * error)
+        limit = 2.0 + np.minimum(1.5 * skewness, 1.5)
+        target = 1.0 / (1.0 + np.exp(np.clip(3.0 * (above - limit), -40.0, 40.0)))
         change = np.abs(target - share).max()
         share = target
         curve = _whittaker(mean, np.maximum(share * weight, 1e-5 * weight), stiffness)

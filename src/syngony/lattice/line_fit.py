@@ -326,7 +326,7 @@ def strip_partner(x, values, ratio, share, width):
         first, _ = partner(x[i], 1.0 / ratio)
         shift = x[i] - first
         place = (first - x[0]) / step
-        j = int(math.floor(place))
+        j = math.floor(place)
         part = place - j
         if j < 0:
             single[i] = values[i] / (1.0 + share) if shift < width else values[i]
