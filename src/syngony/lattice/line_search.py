@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from syngony.lattice.clean_scan import CleanScan
 from syngony.lattice.line_candidates import candidates, left_over
@@ -23,6 +24,8 @@ _KA2_SHARE = 0.5
 _WIDEST = 1.6  # degrees for CuKa: wider things are halos
 _MOST_LINES = 250
 _GROUP = 7
+_STRONG = 0.05  # of the strongest: lines that tell whether there is a doublet
+_MEDIAN_SQUARE = 0.455  # of a normal distribution
 _AREA = 1.4  # of a pseudo-Voigt of height and FWHM 1, somewhat smoothed
 
 
@@ -204,27 +207,38 @@ def _width_curve(scan: CleanScan, fit: Fit, widest: float) -> WidthCurve:
 
 
 def _is_doublet(scan: CleanScan, pair: Split) -> bool:
-    """Whether the strong lines are pairs of Kα1 and Kα2 rather than single: the fit that needs less misfit and lines.
+    """Whether the strong lines are pairs of Kα1 and Kα2 rather than single: the fit that misses less.
 
-    Bayes' information criterion (G. Schwarz, Ann. Statist. 6, 461, 1978). Without evidence a tube shows both.
+    Misfits are logarithms of likelihood ratios by Student's t, as neither fit has all weak lines. Tubes show
+    both unless something was done about it: single lines must be better by what makes them e^7 times as likely.
     """
+    models = [_strong_lines(scan, split) for split in (pair, _SINGLE)]
+    best = np.maximum(*models)
+    near = maximum_filter1d(best, 2 * int(1.5 * scan.width / scan.step) + 1)
+    seen = (best > 2.0 * scan.noise) & (best > 0.15 * near) & (near > 0.5 * _STRONG * best.max())
+    if not seen.any():
+        return True
+    squares = [(scan.net - model)[seen] ** 2 / scan.variance(best)[seen] for model in models]
+    scale = max(min(float(np.median(square)) for square in squares) / _MEDIAN_SQUARE, 1.0)
+    pairs, singles = (float(5.0 * np.log1p(square / (4.0 * scale)).sum()) * scale for square in squares)
+    return pairs <= singles + 2.0 * 7.0 * scale
+
+
+def _strong_lines(scan: CleanScan, split: Split) -> Array:
+    """Model (m,) of the lines above `_STRONG` of the strongest, fitted with widths of their own."""
     variance = scan.variance(scan.rough_signal())
-    models, parameters = [], []
-    for split in (pair, _SINGLE):
-        positions, heights, excess = candidates(scan.x, scan.net, variance, scan.width, split, _MOST_LINES)
-        strong = (heights > 0.05 * heights.max(initial=0.0)) & (excess > 8.0)
-        positions, heights = positions[strong], heights[strong]
-        if len(positions) == 0:
-            return True
-        start = _start(positions, heights, np.full(len(positions), math.log(scan.width)), 0.5)
-        models.append(_fit(scan, start, _free(scan, len(start)), split, variance, 2, 6).model)
-        parameters.append(3.0 * len(positions))
-    seen = np.maximum(*models) > 2.0 * scan.noise
-    misfit = [float(((scan.net - model)[seen] ** 2 / variance[seen]).sum()) for model in models]
-    points = max(int(seen.sum()), 2)
-    scale = max(min(misfit) / points, 1.0)
-    pairs, singles = (m / scale + k * math.log(points) for m, k in zip(misfit, parameters, strict=True))
-    return pairs <= singles
+    positions, heights, excess = candidates(scan.x, scan.net, variance, scan.width, split, _MOST_LINES)
+    strong = (heights > _STRONG * heights.max(initial=0.0)) & (excess > 8.0)
+    lines = _start(positions[strong], heights[strong], np.full(int(strong.sum()), math.log(scan.width)), 0.5)
+    if len(lines) == 0:
+        return np.zeros(len(scan.x))
+    fit = _fit(scan, lines, _free(scan, len(lines)), split, variance, 1, 8)
+    curve, variance = _width_curve(scan, fit, math.inf), scan.variance(fit.model)
+    at, heights = left_over(scan.x, scan.net - fit.model, fit.model, variance, scan.width, fit.lines[:, 0])
+    strong = heights > 0.5 * _STRONG * fit.model.max()
+    held = curve.held(at[strong])
+    lines = np.concatenate([fit.lines, _start(at[strong], heights[strong], held[:, 0], curve.mixing)])
+    return _fit(scan, lines, curve.held(lines[:, 0]), split, variance, 1, 6).model
 
 
 def _believed(scan: CleanScan, fit: Fit, min_significance: float, widest: float) -> NDArray[np.bool_]:
