@@ -52,14 +52,14 @@ def _partners(scan: CleanScan, fit: Fit, pair: Split) -> tuple[int, int]:
     used = np.zeros(len(position), dtype=bool)
     for k in np.argsort(-area):
         place = partner(float(position[k]), pair[0])[0]
-        if used[k] or significance[k] < 20.0 or not 0.8 * width[k] < place - position[k] < scan.x[-1] - position[k]:
+        if used[k] or significance[k] < 8.0 or not 0.8 * width[k] < place - position[k] < scan.x[-1] - position[k]:
             continue
         near = np.abs(position - place) < 0.3 * width[k]
         near[k] = False
         if area[near].sum() > 0.3 * area[k]:
             present += 1
             used |= near
-        else:
+        elif significance[k] > 16.0:
             absent += 1
     return present, absent
 

@@ -24,7 +24,8 @@ _MOST_LINES = 250
 _TOO_WIDE = 0.08  # in ln FWHM, above the curve
 _SPLIT_GAIN = 14.0  # of chi-squared, that two lines for one must bring
 _ROOT_8_LN2 = 2.3548
-_FLOOR, _CROWDING = 0.008, 0.1  # of a FWHM; per line in a FWHM
+_FLOOR, _CROWDING = 0.002, 0.025  # of a FWHM; per line in a FWHM
+_HIDDEN = 2.0  # times the uncertainty of an area: lines so weak are not seen
 
 
 class Found(NamedTuple):
@@ -126,7 +127,7 @@ def _uncertainty(scan: CleanScan, fit: Fit, curve: WidthCurve) -> Array:
     usual = np.exp(curve.held(position)[:, 0])
     hidden = np.sqrt(np.maximum(width**2 - (1.02 * usual) ** 2, 0.0)) / _ROOT_8_LN2
     density = np.array([(np.abs(position - p) < 10.0 * w).sum() / 20.0 for p, w in zip(position, width, strict=True)])
-    floor = width * (_FLOOR + _CROWDING * density)
+    floor = width * (_FLOOR + density * (_CROWDING + np.minimum(_HIDDEN / fit.significance, 0.15)))
     return np.sqrt((fit.errors[:, 0] * fit.inflation) ** 2 + hidden**2 + floor**2 + (0.03 * scan.step) ** 2)
 
 
