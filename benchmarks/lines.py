@@ -222,17 +222,25 @@ def score(sample: Sample) -> Score:
     )
 
 
+def _alone(truth: Truth) -> NDArray[np.bool_]:
+    """(n,) lines whose neighbours above a fiftieth of them are farther than 1.5 FWHM."""
+    near = np.abs(truth.two_theta[:, None] - truth.two_theta[None, :]) < 1.5 * truth.fwhm[:, None]
+    return (near & (truth.intensity[None, :] > 0.02 * truth.intensity[:, None])).sum(1) == 1
+
+
 def print_table(scores: list[Score]) -> None:
     """The figures of the docstring."""
     truth = [np.concatenate([getattr(s.truth, name) for s in scores]) for name in Truth._fields]
     recalled = np.concatenate([s.recalled for s in scores])
-    print("\nrecall of true lines | significance 4-8 | 8-20 | over 20\n---|---|---|---")
-    for low, high in ((0.3, 1), (1, 3), (3, 10), (10, 30), (30, 101)):
-        cells = []
-        for begin, end in ((4, 8), (8, 20), (20, 1e9)):
-            chosen = (truth[1] >= low) & (truth[1] < high) & (truth[3] >= begin) & (truth[3] < end)
-            cells.append(f"{100 * recalled[chosen].mean():.1f} ({chosen.sum()})" if chosen.any() else "-")
-        print(f"intensity {low:g}-{min(high, 100):g} | " + " | ".join(cells))
+    alone = np.concatenate([_alone(s.truth) for s in scores])
+    for title, group in (("all", alone | True), ("with no neighbour within 1.5 FWHM", alone)):
+        print(f"\nrecall of true lines, {title} | significance 4-6 | 6-10 | 10-20 | over 20\n---|---|---|---|---")
+        for low, high in ((0.3, 1), (1, 3), (3, 10), (10, 30), (30, 101)):
+            cells = []
+            for begin, end in ((4, 6), (6, 10), (10, 20), (20, 1e9)):
+                chosen = group & (truth[1] >= low) & (truth[1] < high) & (truth[3] >= begin) & (truth[3] < end)
+                cells.append(f"{100 * recalled[chosen].mean():.1f} ({chosen.sum()})" if chosen.any() else "-")
+            print(f"intensity {low:g}-{min(high, 100):g} | " + " | ".join(cells))
     head = "lines | number | false % | false intensity % | error median | 90 % | z std | |z|<1 % | |z|>3 %"
     print("\n" + head + "\n" + "---|" * 8 + "---")
     for name, pick in (

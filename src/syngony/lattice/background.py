@@ -18,6 +18,7 @@ _COPPER = TUBE_LINES["CuKa"]
 _BLOCKS = 700
 _FLATTEST, _STEEPEST = 14.0, 5.0  # degrees (CuKa): halos are 6 degrees wide and more, lines of nanocrystals 1
 _LINES_TO_SCALE = 14.0
+_SUPPLE = 0.6  # of the final curve's stiffness, while points are sorted: a stiff curve would sink under a halo
 _STIFF = 0.03  # share of a halo's height that a stiff curve may fall short of it, and no line be suspected
 _NOISE_BLOCK = 60
 _DIFFERENCE = 1.5  # variance of y[i] - (y[i-1] + y[i+1]) / 2 in that of one point
@@ -178,7 +179,7 @@ def _curve_between_lines(two_theta: Array, intensity: Array, noise: Array, lengt
     grid = np.linspace(centre[0], centre[-1], len(centre))
     mean, error = np.interp(grid, centre, mean), np.interp(grid, centre, error)
     spacing = grid[1] - grid[0]
-    stiffness = max((length / (2.0 * np.pi * spacing)) ** 4, 1.0)
+    stiffness = max((_SUPPLE * length / (2.0 * np.pi * spacing)) ** 4, 1.0)
     weight = 1.0 / error**2
     weight *= 1.0 / np.median(weight)
     curve = _whittaker(mean, np.full(len(mean), 1.0), stiffness)
@@ -194,7 +195,8 @@ def _curve_between_lines(two_theta: Array, intensity: Array, noise: Array, lengt
         curve = _whittaker(mean, np.maximum(share * weight, 1e-5 * weight), stiffness)
         if change < 0.02:
             break
-    return np.interp(two_theta, grid, curve)
+    stiffness = max(stiffness / _SUPPLE**4, 1.0)
+    return np.interp(two_theta, grid, _whittaker(mean, np.maximum(share * weight, 1e-5 * weight), stiffness))
 
 
 def _whittaker(values: Array, weight: Array, stiffness: float) -> Array:
