@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syngony.diffraction.laboratory import Conditions, Phase, measure, tube
+from syngony.diffraction.line_shape import LineShape, profile_pattern
+from syngony.diffraction.reflections import Reflections
 from syngony.errors import InputError, SyngonyError, WavelengthError
 from syngony.lattice.background import separate_background
 from syngony.lattice.lines import LineError, Lines, find_lines
@@ -113,6 +115,21 @@ def test_thirty_counts_are_enough_for_the_strong_lines():
     for angle in (27.4, 36.1, 54.3):
         assert np.abs(lines.two_theta - angle).min() < 0.02
     assert all(np.abs(np.array(ANGLES) - found).min() < 0.06 for found in lines.two_theta)
+
+
+def test_the_tail_of_axial_divergence_is_no_line():
+    """Finger, Cox & Jephcoat's tails grow to low angles; positions stay at the tops."""
+    angles = [7.2, 14.45, 21.7, 29.1, 36.6]
+    lines = Reflections(*_reflections(angles, [100.0, 60, 50, 80, 40]))
+    level = profile_pattern(lines, LineShape(w=0.01, size=0.02, asymmetry=0.05), GRID)
+    counts = np.random.default_rng(0).poisson(20 + 4000 * level / level.max()).astype(float)
+    assert find_lines(Pattern(GRID, counts, 1.2)).two_theta == pytest.approx(angles, abs=0.01)
+
+
+def _reflections(angles, areas):
+    d = 0.6 / np.sin(np.radians(angles) / 2)
+    n = len(angles)
+    return np.array(angles), np.array(areas), d, np.ones((n, 3), dtype=int), np.full(n, 2)
 
 
 def test_two_lines_nearer_than_their_width_are_two():

@@ -12,11 +12,21 @@ from syngony.lattice.clean_scan import CleanScan
 from syngony.lattice.line_fit import fit_lines, partner
 
 Array = NDArray[np.float64]
-Split = tuple[float, float]  # Kα2 over Kα1: wavelength, intensity
-
-SINGLE: Split = (1.0, 0.0)
 _GROUP = 7
 _AREA = 1.4  # of a pseudo-Voigt of height and FWHM 1, somewhat smoothed
+
+
+class Profile(NamedTuple):
+    """What all lines of a scan have in common.
+
+    Attributes:
+        ratio, share: Kα2 over Kα1, wavelength and intensity; share 0 for single lines.
+        skew: of axial divergence, see `line_fit.skewness`.
+    """
+
+    ratio: float = 1.0
+    share: float = 0.0
+    skew: float = 0.0
 
 
 class Fit(NamedTuple):
@@ -77,31 +87,32 @@ def start(positions: Array, heights: Array, log_width: Array, mixing: float) -> 
 
 
 def free_widths(scan: CleanScan, n: int) -> Array:
+    """(n, 4) what lines are held at before the widths are known: next to nothing."""
     return np.tile([math.log(scan.width), 0.5, 0.4, 0.4], (n, 1))
 
 
 def fit_together(
-    scan: CleanScan, lines: Array, held: Array, split: Split, variance: Array, sweeps: int, rounds: int
+    scan: CleanScan, lines: Array, held: Array, profile: Profile, variance: Array, sweeps: int, rounds: int
 ) -> Fit:  # fmt: skip
     """Fit lines (n, 4) in any order; see `fit_lines`."""
     order = np.argsort(lines[:, 0], kind="stable")
     lines, held = np.ascontiguousarray(lines[order]), np.ascontiguousarray(held[order])
     errors = np.full(lines.shape, np.inf)
-    starts = _groups(lines, split)
+    starts = _groups(lines, profile)
     model, chi2 = fit_lines(
-        scan.x, scan.net, variance, lines, errors, held, starts, 0.5 * scan.noise, *split, sweeps, rounds
+        scan.x, scan.net, variance, lines, errors, held, starts, 0.5 * scan.noise, *profile, sweeps, rounds
     )
     return Fit(lines, errors, model, np.repeat(chi2, np.diff(starts)))
 
 
-def _groups(lines: Array, split: Split) -> NDArray[np.int64]:
+def _groups(lines: Array, profile: Profile) -> NDArray[np.int64]:
     """First line of each group that must be fitted together, and the number of lines."""
     n = len(lines)
     if n == 0:
         return np.zeros(1, dtype=np.int64)
     width, end = np.exp(lines[:, 2]), lines[:, 0]
-    if split[1] > 0:
-        end = np.array([partner(p, split[0])[0] for p in end])
+    if profile.share > 0:
+        end = np.array([partner(p, profile.ratio)[0] for p in end])
     gap = (lines[1:, 0] - end[:-1]) / (0.5 * (width[1:] + width[:-1]))
     starts = [0]
     for i in range(1, n):

@@ -14,14 +14,14 @@ Array = NDArray[np.float64]
 
 
 def candidates(
-    x: Array, net: Array, variance: Array, width: float, split: tuple[float, float], most: int
+    x: Array, net: Array, variance: Array, width: float, profile: tuple[float, float, float], most: int
 ) -> tuple[Array, Array, Array]:
     """Maxima, and shoulders by the second derivative, with Kα2 stripped.
 
     Args:
         x, net, variance: (n,) degrees, intensity without background, squared uncertainty.
         width: typical FWHM, degrees.
-        split: Kα2 over Kα1, wavelength and intensity; intensity 0 for single lines.
+        profile: see `joint_fit.Profile`.
         most: so many are kept, those that stand out most.
 
     Returns:
@@ -34,7 +34,7 @@ def candidates(
     narrow, fine = max(0.7 * points, 1.5), max(0.6 * points, 2.0)
     smooth, error = smoothed(net, narrow), np.sqrt(smoothed_variance(variance, narrow))
     curvature, curvature_error = smoothed_curvature(net, variance, fine)
-    ratio, share = split
+    ratio, share, _ = profile
     if share > 0:
         smooth, damp = strip_partner(grid, smooth, ratio, share, width)
         curvature, _ = strip_partner(grid, curvature, ratio, share, width)

@@ -17,6 +17,7 @@ _GAUSS = math.sqrt(_LN2 / math.pi)
 _REACH = 30.0  # half widths to which a Lorentzian is drawn
 _CORE = 7.0  # half widths of a fit's window
 _RADIAN = math.pi / 180.0
+_STEEPEST = 0.6  # of the skewness: the steep side keeps four tenths of its width
 
 
 @njit(cache=True, error_model="numpy")
@@ -30,7 +31,14 @@ def partner(two_theta, ratio):
 
 
 @njit(cache=True, error_model="numpy")
-def add_line(x, position, area, fwhm, eta, ratio, share, out):
+def skewness(two_theta, skew):
+    """Share by which half widths below a line are larger, and above it smaller: see `LineShape.asymmetry`."""
+    angle = two_theta * _RADIAN
+    return min(max(skew * math.cos(angle) / max(abs(math.sin(angle)), 1e-6), -_STEEPEST), _STEEPEST)
+
+
+@njit(cache=True, error_model="numpy")
+def add_line(x, position, area, fwhm, eta, ratio, share, skew, out):
     """Add one line (with its Kα2 where share > 0) to `out` (n,) at angles `x` (n,), intensity per degree."""
     half = 0.5 * fwhm
     for component in range(2 if share > 0.0 else 1):
@@ -40,10 +48,12 @@ def add_line(x, position, area, fwhm, eta, ratio, share, out):
             centre, _ = partner(position, ratio)
             scale *= share
         lorentz, gauss = scale * eta / math.pi, scale * (1.0 - eta) * _GAUSS
+        lean = skewness(centre, skew)
         first = np.searchsorted(x, centre - _REACH * half)
         last = np.searchsorted(x, centre + _REACH * half)
         for i in range(first, last):
             u = (x[i] - centre) / half
+            u /= 1.0 + lean if u < 0.0 else 1.0 - lean
             value = lorentz / (1.0 + u * u)
             if abs(u) < 4.5:
                 value += gauss * math.exp(-_LN2 * u * u)
@@ -51,7 +61,7 @@ def add_line(x, position, area, fwhm, eta, ratio, share, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _model(x, first, last, p, n, ratio, share, model, jacobian):
+def _model(x, first, last, p, n, ratio, share, skew, model, jacobian):
     """Model of a group on x[first:last] and its derivatives; `p` as in `fit_group`."""
     eta = p[3 * n]
     span = 0.5 * (x[last - 1] - x[first])
@@ -71,8 +81,11 @@ def _model(x, first, last, p, n, ratio, share, model, jacobian):
                 part *= share
             begin = max(first, np.searchsorted(x, centre - _REACH * half))
             end = min(last, np.searchsorted(x, centre + _REACH * half))
+            lean = skewness(centre, skew)
             for i in range(begin, end):
                 u = (x[i] - centre) / half
+                side = 1.0 + lean if u < 0.0 else 1.0 - lean
+                u /= side
                 lorentz = part / math.pi / (1.0 + u * u)
                 gauss = part * _GAUSS * math.exp(-_LN2 * u * u) if abs(u) < 4.5 else 0.0
                 shape = eta * lorentz + (1.0 - eta) * gauss
@@ -80,7 +93,7 @@ def _model(x, first, last, p, n, ratio, share, model, jacobian):
                 by_centre = area * 2.0 * u * (eta * lorentz / (1.0 + u * u) + (1.0 - eta) * gauss * _LN2)
                 k = i - first
                 model[k] += area * shape
-                jacobian[k, 3 * j] += by_centre * slope / half
+                jacobian[k, 3 * j] += by_centre * slope / (half * side)
                 jacobian[k, 3 * j + 1] += shape
                 jacobian[k, 3 * j + 2] += u * by_centre - area * shape
                 jacobian[k, 3 * n] += area * (lorentz - gauss)
@@ -115,7 +128,7 @@ def _solve(factor, vector, n):
 
 
 @njit(cache=True, error_model="numpy")
-def fit_group(x, target, variance, first, last, p, n, prior, strength, ratio, share, rounds, error):
+def fit_group(x, target, variance, first, last, p, n, prior, strength, ratio, share, skew, rounds, error):
     """Fit n lines to x[first:last] by Levenberg and Marquardt; returns reduced chi-squared.
 
     Args:
@@ -125,6 +138,7 @@ def fit_group(x, target, variance, first, last, p, n, prior, strength, ratio, sh
         prior, strength: (3 n + 3,) values that the parameters are held at, and 1 / squared uncertainty of
             these; strength 0 leaves a parameter free.
         ratio, share: Kα2 over Kα1, wavelength and intensity; share 0 for single lines.
+        skew: of axial divergence, see `skewness`.
         rounds: largest number of steps.
         error: (3 n + 3,) standard uncertainties, written.
     """
@@ -134,7 +148,7 @@ def fit_group(x, target, variance, first, last, p, n, prior, strength, ratio, sh
     normal, gradient = np.empty((size, size)), np.empty(size)
     factor, step, trial = np.empty((size, size)), np.empty(size), np.empty(size)
     start = p.copy()
-    _model(x, first, last, p, n, ratio, share, model, jacobian)
+    _model(x, first, last, p, n, ratio, share, skew, model, jacobian)
     cost = _cost(target, variance, first, model, p, prior, strength)
     damping = 1e-3
     for _ in range(rounds):
@@ -157,7 +171,7 @@ def fit_group(x, target, variance, first, last, p, n, prior, strength, ratio, sh
                 trial[3 * j + 2] = p[3 * j + 2] + min(max(step[3 * j + 2], -0.4), 0.4)
             trial[3 * n] = min(max(p[3 * n] + step[3 * n], 0.0), 1.0)
             trial[3 * n + 1 :] = p[3 * n + 1 :] + step[3 * n + 1 :]
-            _model(x, first, last, trial, n, ratio, share, trial_model, trial_jacobian)
+            _model(x, first, last, trial, n, ratio, share, skew, trial_model, trial_jacobian)
             value = _cost(target, variance, first, trial_model, trial, prior, strength)
             if value < cost:
                 better = True
@@ -229,7 +243,7 @@ def _normal_equations(target, variance, first, model, jacobian, p, prior, streng
 
 
 @njit(cache=True, error_model="numpy")
-def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share, sweeps, rounds):
+def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share, skew, sweeps, rounds):
     """Fit all groups, each against what the others leave, some times over.
 
     Args:
@@ -239,7 +253,7 @@ def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share
         held: (n, 4) ln FWHM and mixing to hold a line at, and the uncertainty of each.
         starts: (g + 1,) first line of each group, and n.
         level: (m,) uncertainty of the background.
-        ratio, share: of Kα2.
+        ratio, share, skew: as in `fit_group`.
         sweeps, rounds: times over all groups, and steps in each fit.
 
     Returns:
@@ -247,7 +261,7 @@ def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share
     """
     model = np.zeros(x.shape[0])
     for j in range(lines.shape[0]):
-        add_line(x, lines[j, 0], lines[j, 1], math.exp(lines[j, 2]), lines[j, 3], ratio, share, model)
+        add_line(x, lines[j, 0], lines[j, 1], math.exp(lines[j, 2]), lines[j, 3], ratio, share, skew, model)
     groups = starts.shape[0] - 1
     chi2 = np.ones(groups)
     target = np.empty(x.shape[0])
@@ -269,7 +283,7 @@ def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share
             far_low = np.searchsorted(x, low - _REACH * widest)
             far_high = np.searchsorted(x, high + _REACH * widest)
             for j in range(begin, end):
-                add_line(x, lines[j, 0], lines[j, 1], math.exp(lines[j, 2]), lines[j, 3], ratio, share, own)
+                add_line(x, lines[j, 0], lines[j, 1], math.exp(lines[j, 2]), lines[j, 3], ratio, share, skew, own)
             p, prior, strength = np.zeros(3 * n + 3), np.zeros(3 * n + 3), np.zeros(3 * n + 3)
             error = np.empty(3 * n + 3)
             mixing = 0.0
@@ -284,7 +298,7 @@ def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share
             for i in range(first, last):
                 target[i] = net[i] - model[i] + own[i]
             chi2[g] = fit_group(
-                x, target, variance, first, last, p, n, prior, strength, ratio, share, rounds, error
+                x, target, variance, first, last, p, n, prior, strength, ratio, share, skew, rounds, error
             )  # fmt: skip
             for i in range(far_low, far_high):
                 model[i] -= own[i]
@@ -294,16 +308,8 @@ def fit_lines(x, net, variance, lines, errors, held, starts, level, ratio, share
                 lines[begin + j, 3] = p[3 * n]
                 errors[begin + j, :3] = error[3 * j : 3 * j + 3]
                 errors[begin + j, 3] = error[3 * n]
-                add_line(
-                    x,
-                    lines[begin + j, 0],
-                    lines[begin + j, 1],
-                    math.exp(lines[begin + j, 2]),
-                    p[3 * n],
-                    ratio,
-                    share,
-                    model,
-                )
+                width = math.exp(p[3 * j + 2])
+                add_line(x, p[3 * j], p[3 * j + 1], width, p[3 * n], ratio, share, skew, model)
     return model, chi2
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.lattice.clean_scan import CleanScan
-from syngony.lattice.doublet import is_doublet
-from syngony.lattice.joint_fit import SINGLE, Fit, Split, WidthCurve, fit_together, free_widths, start, width_curve
+from syngony.lattice.joint_fit import Fit, Profile, WidthCurve, fit_together, free_widths, start, width_curve
 from syngony.lattice.line_candidates import candidates, left_over
+from syngony.lattice.line_profile import is_doublet, with_skew
 from syngony.lattice.tube import kalpha_doublet, leaked
 from syngony.pattern import Pattern
 from syngony.wavelengths import TUBE_LINES
@@ -43,27 +43,28 @@ def search_lines(pattern: Pattern, min_significance: float) -> Found:
     """See `lines.find_lines`."""
     scan = CleanScan.from_pattern(pattern)
     doublet = kalpha_doublet(pattern.wavelength)
-    split, wavelength = SINGLE, pattern.wavelength
+    profile, wavelength = Profile(), pattern.wavelength
     if doublet is not None:
-        pair = (doublet[1] / doublet[0], _KA2_SHARE)
+        pair = Profile(doublet[1] / doublet[0], _KA2_SHARE)
         if is_doublet(scan, pair):
-            split, wavelength = pair, doublet[0]
-    fit, curve = _fit_all(scan, split, min_significance, _WIDEST * pattern.wavelength / TUBE_LINES["CuKa"])
+            profile, wavelength = pair, doublet[0]
+    profile = with_skew(scan, profile)
+    fit, curve = _fit_all(scan, profile, min_significance, _WIDEST * pattern.wavelength / TUBE_LINES["CuKa"])
     position, area, width = fit.lines[:, 0], fit.lines[:, 1], fit.width
     kept = ~leaked(position, area, fit.errors[:, 1], width, wavelength) if len(area) else np.zeros(0, dtype=bool)
     uncertainty = _uncertainty(scan, fit, curve)
     return Found(position[kept], area[kept], uncertainty[kept], fit.significance[kept], width[kept], wavelength)
 
 
-def _fit_all(scan: CleanScan, split: Split, min_significance: float, widest: float) -> tuple[Fit, WidthCurve]:
+def _fit_all(scan: CleanScan, profile: Profile, min_significance: float, widest: float) -> tuple[Fit, WidthCurve]:
     """Candidates, a first fit with free widths, then rounds of: curve of widths, fit, drop, add, divide."""
     variance = scan.variance(scan.rough_signal())
-    positions, heights, _ = candidates(scan.x, scan.net, variance, scan.width, split, _MOST_LINES)
+    positions, heights, _ = candidates(scan.x, scan.net, variance, scan.width, profile, _MOST_LINES)
     lines = start(positions, heights, np.full(len(positions), math.log(scan.width)), 0.5)
-    fit = fit_together(scan, lines, free_widths(scan, len(lines)), split, variance, 1, 8)
+    fit = fit_together(scan, lines, free_widths(scan, len(lines)), profile, variance, 1, 8)
     for turn in range(3):
         curve = width_curve(scan, fit, widest)
-        fit = fit_together(scan, lines, curve.held(lines[:, 0]), split, scan.variance(fit.model), 2, 5)
+        fit = fit_together(scan, lines, curve.held(lines[:, 0]), profile, scan.variance(fit.model), 2, 5)
         lines = fit.lines[_believed(scan, fit, 2.5 if turn < 2 else min_significance, widest)]
         if turn < 2:
             curve = width_curve(scan, fit, widest)
@@ -73,13 +74,13 @@ def _fit_all(scan: CleanScan, split: Split, min_significance: float, widest: flo
             more = start(at, heights, curve.held(at)[:, 0], curve.mixing)
             lines = np.concatenate([lines, more[: max(0, _MOST_LINES - len(lines))]])
         if turn > 0:
-            lines = _divided(scan, lines, curve, split, scan.variance(fit.model))
-    fit = fit_together(scan, lines, curve.held(lines[:, 0]), split, scan.variance(fit.model), 2, 6)
+            lines = _divided(scan, lines, curve, profile, scan.variance(fit.model))
+    fit = fit_together(scan, lines, curve.held(lines[:, 0]), profile, scan.variance(fit.model), 2, 6)
     kept = _believed(scan, fit, min_significance, widest)
     return Fit(fit.lines[kept], fit.errors[kept], fit.model, fit.chi2[kept]), curve
 
 
-def _divided(scan: CleanScan, lines: Array, curve: WidthCurve, split: Split, variance: Array) -> Array:
+def _divided(scan: CleanScan, lines: Array, curve: WidthCurve, profile: Profile, variance: Array) -> Array:
     """Lines (n, 4) with those that are too wide replaced by two where two fit better than one of any width."""
     held = curve.held(lines[:, 0])
     excess = lines[:, 2] - held[:, 0]
@@ -87,7 +88,7 @@ def _divided(scan: CleanScan, lines: Array, curve: WidthCurve, split: Split, var
     if not wide.any() or len(lines) + wide.sum() > _MOST_LINES:
         return lines
     held[wide, 2] = 0.4
-    one = fit_together(scan, lines, held, split, variance, 1, 6)
+    one = fit_together(scan, lines, held, profile, variance, 1, 6)
     # The fit sorts its lines: find the wide ones again by order.
     order = np.argsort(lines[:, 0], kind="stable")
     wide = wide[order]
@@ -104,7 +105,7 @@ def _divided(scan: CleanScan, lines: Array, curve: WidthCurve, split: Split, var
         half[:, 1] *= 0.5
         half[:, 2] = np.log(narrow)
     both = np.concatenate([one.lines[~wide], *halves])
-    two = fit_together(scan, both, curve.held(both[:, 0]), split, variance, 2, 6)
+    two = fit_together(scan, both, curve.held(both[:, 0]), profile, variance, 2, 6)
     gains = ((scan.net - one.model) ** 2 - (scan.net - two.model) ** 2) / variance
     result = [one.lines[~wide]]
     for parent, width, chi2 in zip(parents, narrow, one.chi2[wide], strict=True):
