@@ -156,6 +156,7 @@ def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
         row = {
             "hidden": weaker, "conditions": conditions, "system": system, "id": record.material_id, "seconds": seconds,
             "verdict": verdicts[0] if verdicts else "none", "top10": "right" in verdicts, "lines": len(found.lines),
+            "fill": [c.lines_predicted / max(c.lines_total, 1) for c in found.cells[:1]],
         }  # fmt: skip
         rows.append(row)
         if arguments.verbose and row["verdict"] != "right":

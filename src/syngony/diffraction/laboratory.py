@@ -58,10 +58,9 @@ class Laboratory:
         gauss_fwhm: slits of 0.1 to 0.3 mm, focus and Soller slits, in Bragg-Brentano geometry (*log*);
             `synchrotron_fwhm`: 0.004 with analyser crystals, 0.03 with an area detector.
         broadened_share: of samples that show the size of their grains, and likewise strain. All do: the range
-            of each reaches to where nothing is seen of it. Instrument files of a dozen programs, from metals to
-            battery oxides, have lines of 0.03 to 0.5 degrees, half of them wider than 0.15.
-        crystallite_size: nm (*log*). Above 1000 nothing broadens in a laboratory; below 25 is for
-            nanomaterials, whose lines merge. Scherrer with K = 0.9.
+            of each reaches to where nothing is seen of it.
+        crystallite_size: nm (*log*). Samples are ground to 1 to 10 μm, as textbooks ask; above 1 μm nothing
+            broadens in a laboratory; below 25 nm is for nanomaterials, whose lines merge. Scherrer with K = 0.9.
         microstrain: (*log*) 5e-5 in annealed powders, 1.5e-3 in ground ones and solid solutions.
         anisotropy: of size and strain, along an axis relative to across (*log*), in `anisotropic_share`
             of samples: plates and needles of aspect up to two and a half.
@@ -77,7 +76,7 @@ class Laboratory:
         overflow_share, overflow: fixed slits light more than a small sample below this angle (degrees);
             a fifth of these scans are by automatic slits, at all angles.
         counts: at the strongest point (*log*): a few milligrams by a point detector, a second a step of 0.01
-            degrees, 50; an overnight scan or a strip detector 200,000. The same files span 140 to 390,000.
+            degrees, 50; an overnight scan or a strip detector 200,000. Instrument files span 140 to 390,000.
         background: polynomial level relative to the strongest point (*log*): silicon holders 0.002,
             glass holders and disordered samples 0.1.
         air_scatter: exponentially distributed with this mean, in units of the background's level.
@@ -113,7 +112,7 @@ class Laboratory:
     transparency: Range = (0.0, 0.05)
     gauss_fwhm: Range = (0.05, 0.12)
     broadened_share: float = 1.0
-    crystallite_size: Range = (25.0, 1000.0)
+    crystallite_size: Range = (25.0, 10_000.0)
     microstrain: Range = (5e-5, 1.5e-3)
     anisotropic_share: float = 0.3
     anisotropy: Range = (0.4, 2.5)

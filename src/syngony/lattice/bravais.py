@@ -96,6 +96,20 @@ def finer_lattices(
     return found
 
 
+def doubled_lattices(metric: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Metrics of the seven lattices of twice the cell of a primitive metric (3, 3, Å^2)."""
+    found = []
+    for modulus, u in SUBLATTICES:
+        if modulus == 2:
+            pivot = int(np.argmax(u != 0))
+            basis = np.eye(3)
+            basis[:, pivot] = u  # vectors n with u . n even: others move by the pivot where u is odd
+            basis[pivot] = 0
+            basis[pivot, pivot] = 2
+            found.append(basis @ metric @ basis.T)
+    return found
+
+
 def bravais_lattices(metric: NDArray[np.float64]) -> list[tuple[int, str, NDArray[np.float64]]]:
     """Bravais lattices near a primitive metric (3, 3, Å^2): (symmetry, centring, parameters), highest first.
 

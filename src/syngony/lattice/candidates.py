@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from syngony.lattice.bravais import (
     SUBLATTICES,
     bravais_lattices,
+    doubled_lattices,
     finer_lattices,
     reciprocal_metric_of,
     unit_cell,
@@ -19,13 +20,30 @@ from syngony.lattice.bravais import (
 from syngony.lattice.cell import CENTRING_VECTORS, UnitCell
 from syngony.lattice.comparison import reduced_metric, same_lattice
 from syngony.lattice.fit import distinct, line_table, log_odds, match, refine
-from syngony.lattice.predicted import CENTRING_CODES, HEXAGONAL, PARAMETERS, predict
+from syngony.lattice.predicted import (
+    CENTRING_CODES,
+    CUBIC,
+    HEXAGONAL,
+    MONOCLINIC,
+    ORTHORHOMBIC,
+    PARAMETERS,
+    TETRAGONAL,
+    TRICLINIC,
+    predict,
+)
 from syngony.lattice.trials import Observed
 
 _CAPACITY = 20000
 _CELLS = 8192
 _ROUNDS = 4
 _PRICE_OF_PSEUDO_TRANSLATION = 4.5  # twenty sublattices to choose from, and one crystal in five or so has one
+_PREDICTED_A_LINE = {
+    CUBIC: (0.25, 0.5), TETRAGONAL: (0.65, 0.55), HEXAGONAL: (0.6, 0.5), ORTHORHOMBIC: (0.7, 0.6),
+    MONOCLINIC: (1.2, 0.6), TRICLINIC: (1.2, 0.6),
+}  # fmt: skip
+"""Mean and deviation of ln(lines predicted / lines found) of true cells: simulated laboratory scans of other
+structures than the benchmark's."""
+
 SMALLEST_SCALE = 0.2
 """The scatter of lines is never taken for less than this share of their standard uncertainty."""
 
@@ -134,6 +152,7 @@ class Judge:
         if not math.isfinite(odds):
             return None
         odds += _pseudo_translation(_on_primitive_axes(index[np.isfinite(error)], centring))
+        odds -= _emptiness(symmetry, lines / m)
         cell = unit_cell(symmetry, centring, p)
         q = (np.sin(np.radians(0.5 * (self.two_theta - zero))) / (0.5 * self.wavelength)) ** 2
         return Candidate(
@@ -170,9 +189,26 @@ class Judge:
         return found
 
 
+    def enlarged(self, candidate: Candidate) -> list[Candidate]:
+        """Lattices of twice the cell, refined and scored: weak lines often belong to a superstructure."""
+        found: list[Candidate] = []
+        for metric in doubled_lattices(candidate.metric):
+            for s, centring, p in bravais_lattices(metric):
+                other = self.judge(s, centring, p, candidate.zero_shift)
+                if other is not None:
+                    found.append(other)
+        return found
+
+
 def _on_primitive_axes(hkl: NDArray[np.int64], centring: str) -> NDArray[np.int64]:
     """Indices (n, 3) on the primitive axes of `UnitCell.primitive_metric`."""
     return np.round(hkl @ CENTRING_VECTORS[centring].T).astype(np.int64)
+
+
+def _emptiness(symmetry: int, ratio: float) -> float:
+    """What a lattice loses that predicts more lines than are seen of true ones, which is nearly log-normal."""
+    mean, deviation = _PREDICTED_A_LINE[symmetry]
+    return 0.5 * max(0.0, (math.log(max(ratio, 1e-3)) - mean) / deviation) ** 2
 
 
 def _pseudo_translation(hkl: NDArray[np.int64]) -> float:

@@ -17,6 +17,9 @@ from syngony.pattern import Pattern, two_theta_from_q
 
 _MERIT_LINES = 20
 
+_ALIGNMENT = 0.008
+"""Degrees: what asymmetry, displacement and transparency leave in positions beyond one shift of all."""
+
 
 @dataclass(frozen=True, eq=False)
 class IndexedCell:
@@ -32,6 +35,7 @@ class IndexedCell:
         two_theta_calculated: (n,) degrees with the shift; NaN where not indexed.
         indexed: (n,) which lines are explained.
         intensity_explained: 0 to 1, of all lines.
+        lines_predicted: distinct lines that the cell could give in the range of these.
     """
 
     cell: UnitCell
@@ -43,6 +47,7 @@ class IndexedCell:
     two_theta_calculated: NDArray[np.float64]
     indexed: NDArray[np.bool_]
     intensity_explained: float
+    lines_predicted: int
 
     @property
     def lines_indexed(self) -> int:
@@ -85,9 +90,11 @@ def index_lines(lines: Lines, time_budget: float | None = 30.0, zero_shift: bool
     """
     if len(lines) < 5:
         return Indexing(lines, (), f"{len(lines)} lines: too few for any cell")
-    settings = SearchSettings(time_budget=time_budget, zero_spread=0.06 if zero_shift else 0.0)
+    settings = SearchSettings(time_budget=time_budget, zero_spread=0.07 if zero_shift else 0.0)
     stray = stray_probability(lines)
-    found = search(lines.two_theta, lines.wavelength, lines.position_uncertainty, 1.0 - stray, stray, settings)
+    found_by_fit = np.isfinite(lines.significance)
+    uncertainty = np.where(found_by_fit, np.hypot(lines.position_uncertainty, _ALIGNMENT), lines.position_uncertainty)
+    found = search(lines.two_theta, lines.wavelength, uncertainty, 1.0 - stray, stray, settings)
     return Indexing(lines, tuple(_indexed(candidate, lines) for candidate in found))
 
 
@@ -121,4 +128,5 @@ def _indexed(candidate: Candidate, lines: Lines) -> IndexedCell:
         calculated,
         indexed,
         float(intensity[indexed].sum() / intensity.sum()),
+        candidate.predicted,
     )

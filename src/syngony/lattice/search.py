@@ -36,7 +36,13 @@ from syngony.lattice.trials import (
 from syngony.lattice.zones import monoclinic_trials, triclinic_trials, zones
 
 MOST_LINES = 30
-"""Lines of lowest angle that the search uses; refinement uses all."""
+"""Lines that trials are made of and tested on."""
+
+MOST_JUDGED = 40
+"""Lines of lowest angle, weak ones too, that decide between lattices."""
+
+_ENOUGH = 18
+_ORDER = ((CUBIC, TETRAGONAL, HEXAGONAL), (ORTHORHOMBIC,), (MONOCLINIC,), (TRICLINIC,))
 
 _ZONES_A_PORTION = 25
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
@@ -52,7 +58,6 @@ class SearchSettings:
         max_volume, min_volume: Å^3, of the primitive cell.
         max_axis: Å, of the reduced cell.
         zero_spread: standard deviation of the zero shift, degrees; 0 for lines that have none.
-        zero_grid: degrees, shifts that are tried one after another.
         unexplained: share of the lines (by weight) that may stay unexplained.
         systems: metric symmetries to try.
     """
@@ -62,7 +67,6 @@ class SearchSettings:
     max_volume: float = 4000.0
     max_axis: float = 60.0
     zero_spread: float = 0.06
-    zero_grid: tuple[float, ...] = (0.0, 0.05, -0.05, 0.1, -0.1)
     unexplained: float = 0.25
     systems: tuple[int, ...] = (CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC, MONOCLINIC, TRICLINIC)
 
@@ -73,6 +77,13 @@ class _State:
     settings: SearchSettings
     deadline: float
     found: list[Candidate] = field(default_factory=list)
+    enlarged: list[Candidate] = field(default_factory=list)
+
+    def is_enlarged(self, candidate: Candidate) -> bool:
+        """Whether the multiples of a lattice have been tried, which is noted."""
+        known = any(candidate is other for other in self.enlarged)
+        self.enlarged.append(candidate)
+        return known
 
     @property
     def out_of_time(self) -> bool:
@@ -99,36 +110,64 @@ def search(
     """
     began = time.perf_counter()
     deadline = began + settings.time_budget if settings.time_budget is not None else math.inf
-    m = min(len(two_theta), MOST_LINES)
-    arrays = [np.asarray(x[:m], dtype=float) for x in (two_theta, uncertainty, weight, stray)]
-    arrays[2] = arrays[2] / arrays[2].sum()
-
-    def observed(zero: float, roam: float) -> Observed:
-        return observe(arrays[0] - zero, wavelength, arrays[1], arrays[2], arrays[3], roam)
-
-    full = observed(0.0, 0.01)
-    judge = Judge(
-        arrays[0], wavelength, full, settings.zero_spread, 0.5 * float(np.median(full.sigma / np.sqrt(full.q)))
-    )
+    judged = np.arange(min(len(two_theta), MOST_JUDGED))
+    full = observe(two_theta[judged], wavelength, uncertainty[judged], weight[judged], stray[judged], 0.01)
+    resolution = 0.5 * float(np.median(full.sigma / np.sqrt(full.q)))
+    judge = Judge(two_theta[judged], wavelength, full, settings.zero_spread, resolution)
     state = _State(judge, settings, deadline)
-    grid = settings.zero_grid if settings.zero_spread > 0 else (0.0,)
-    roam = 0.02 if settings.zero_spread > 0 else 0.0
-    for group in ((CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC), (MONOCLINIC,), (TRICLINIC,)):
-        for zero in grid:
-            seen = observed(zero, roam)
+    sure = trial_lines(stray)
+    for systems in _ORDER:
+        wanted = [x for x in systems if x in settings.systems and len(sure) > PARAMETERS[x]]
+        if not wanted:
+            continue
+        oblique = wanted[0] in (MONOCLINIC, TRICLINIC)
+        shifts = [(zero, observe(two_theta[sure] - zero, wavelength, uncertainty[sure], weight[sure], stray[sure], roam))
+                  for zero, roam in _shifts(settings, oblique)]  # fmt: skip
+        if oblique:
+            shifts.sort(key=lambda pair: -_zone_evidence(pair[1]))
+        for zero, seen in shifts:
             work = new_work(seen, _STAGES)
-            for symmetry in group:
-                if symmetry not in settings.systems or m <= PARAMETERS[symmetry]:
-                    continue
-                pool = _run(symmetry, seen, work, state)
-                _harvest(state, symmetry, pool, zero)
-            if state.out_of_time or beyond_doubt(state.found, m):
+            for symmetry in wanted:
+                _harvest(state, symmetry, _run(symmetry, seen, work, state), zero)
+                if state.out_of_time or (symmetry == CUBIC and beyond_doubt(state.found, judge)):
+                    return ranked(state.found)
+            if beyond_doubt(state.found, judge):
                 return ranked(state.found)
     return ranked(state.found)
 
 
+def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]]:
+    """(zero shift to try, how far the true one may be from it), degrees.
+
+    Large cells have dense lines, among which a wide reach finds anything.
+    """
+    if settings.zero_spread == 0:
+        return [(0.0, 0.0)]
+    grid = (0.0, 0.04, -0.04, 0.08, -0.08) if oblique else (0.0, 0.07, -0.07)
+    return [(zero, 0.012 if oblique else 0.025) for zero in grid]
+
+
+def _zone_evidence(observed: Observed, best: int = 20) -> float:
+    """How well the best zones of some lines explain them: a wrong zero shift spoils all zones."""
+    found = zones(observed, min(len(observed.q), 14), _PLANE_ANGLES[:3])
+    return float(found[:best, 3].mean()) if len(found) else 0.0
+
+
+def trial_lines(stray: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which lines trials are made of and tested on: the first `MOST_LINES` of those least likely to be strays.
+
+    Where weak lines are many, the strong ones further up say more of the lattice.
+    """
+    for limit in (0.06, 0.1, 0.15):
+        sure = np.flatnonzero(stray <= limit)
+        if len(sure) >= _ENOUGH:
+            return sure[:MOST_LINES]
+    return np.arange(min(len(stray), MOST_LINES))
+
+
 def observe(two_theta, wavelength, uncertainty, weight, stray, roam) -> Observed:
     """Lines for the compiled functions; `roam` degrees are added to how far off a match may be."""
+    weight = weight / weight.sum()
     radians = np.radians(two_theta)
     q = (2.0 * np.sin(radians / 2) / wavelength) ** 2
     slope = np.radians(2.0 * np.sin(radians) / wavelength**2)
@@ -146,6 +185,10 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
         family = state.judge.family(symmetry, pool.parameters[place], zero)
         state.found += family
         best = max([best, *(c.log_odds for c in family)])
+    if state.found and not math.isinf(best):
+        first = max(state.found, key=lambda c: c.log_odds)
+        if first.log_odds > 0 and not first.indexed.all() and not state.is_enlarged(first):
+            state.found += state.judge.enlarged(first)
 
 
 def ranked(found: list[Candidate], most: int = 20) -> list[Candidate]:
@@ -159,13 +202,16 @@ def ranked(found: list[Candidate], most: int = 20) -> list[Candidate]:
     return kept
 
 
-def beyond_doubt(found: list[Candidate], lines: int) -> bool:
+def beyond_doubt(found: list[Candidate], judge: Judge) -> bool:
     """Whether the best lattice leaves nothing to look for among lattices of lower symmetry."""
-    if not found or lines < 10:
+    if not found:
         return False
     best = max(found, key=lambda c: c.log_odds)
-    explained = np.count_nonzero(best.indexed) / lines
-    return bool(explained >= 0.95 and best.log_odds > 1.5 * lines)
+    lines = len(best.error)
+    explained = float(judge.observed.weight[best.indexed].sum())
+    return bool(
+        lines >= 10 and explained >= 0.93 and best.log_odds > 1.5 * lines and best.predicted < 3 * lines
+    )
 
 
 def _run(symmetry: int, observed: Observed, work: Work, state: _State) -> Pool:
@@ -202,7 +248,10 @@ def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Itera
             yield lambda first=first: uniaxial_trials(symmetry, first, min(n, 12), *rest, _PAIRS[symmetry])
     elif symmetry == ORTHORHOMBIC:
         for second, first in _pairs(min(n, 7)):
-            yield lambda first=first, second=second: orthorhombic_trials(first, second, min(n, 9), *rest, _SQUARES)
+            for squares in (_SQUARES, _SQUARES_F):
+                yield lambda first=first, second=second, squares=squares: orthorhombic_trials(
+                    first, second, min(n, 9), *rest, squares
+                )
     else:
         oblique = zones(observed, min(n, 14), _PLANE_ANGLES if symmetry == MONOCLINIC else _PLANE_ANGLES[:3])
         for start in range(0, len(oblique), _ZONES_A_PORTION):
@@ -221,12 +270,13 @@ _SUMS_OF_SQUARES = np.array(
     sorted({a * a + b * b + c * c for a, b, c in itertools.product(range(7), repeat=3)} - {0})[:36]
 )
 _PAIRS = {
-    TETRAGONAL: np.array([(n, l * l) for n in (0, 1, 2, 4, 5, 8, 9, 10) for l in range(6) if n or l]),
-    HEXAGONAL: np.array([(n, l * l) for n in (0, 1, 3, 4, 7, 9, 12) for l in range(8) if n or l]),
+    TETRAGONAL: np.array([(n, m * m) for n in (0, 1, 2, 4, 5, 8, 9, 10) for m in range(6) if n or m]),
+    HEXAGONAL: np.array([(n, m * m) for n in (0, 1, 3, 4, 7, 9, 12) for m in range(8) if n or m]),
 }
-_SQUARES = np.array(
-    [v for v in itertools.product((0.0, 1.0, 4.0), repeat=3) if 0 < sum(v) <= 6 and v != (4.0, 1.0, 1.0)]
-    + [(2.0 * 2, 0, 0.0)][:0]
+_SQUARES = np.array([v for v in itertools.product((0.0, 1.0, 4.0), repeat=3) if 0 < sum(v) <= 6])
+_SQUARES_F = np.array(  # face-centred lattices give no lower indices than these
+    [(1.0, 1, 1)]
+    + sorted({v for h in ((4.0, 0, 0), (4.0, 4, 0), (9.0, 1, 1), (16.0, 0, 0)) for v in itertools.permutations(h)})
 )
 _PLANE_ANGLES = np.array([(2, 2), (4, 2), (2, 4), (1, 1), (2, 1), (1, 2), (3, 1), (1, 3)])
 _FORMS = np.array([(0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 2, 0), (1, 2, 0), (0, 2, 1)])
