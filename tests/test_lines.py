@@ -129,7 +129,7 @@ def test_the_tail_of_axial_divergence_is_no_line():
 def _reflections(angles, areas):
     d = 0.6 / np.sin(np.radians(angles) / 2)
     n = len(angles)
-    return np.array(angles), np.array(areas), d, np.ones((n, 3), dtype=int), np.full(n, 2)
+    return np.array(angles), np.array(areas), d, np.ones((n, 3), dtype=int), np.full(n, 2), 1.2
 
 
 def test_two_lines_nearer_than_their_width_are_two():

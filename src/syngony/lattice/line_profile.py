@@ -60,13 +60,13 @@ def with_skew(scan: CleanScan, profile: Profile) -> Profile:
     reach = 3.0 * scan.width
     windows = [slice(*np.searchsorted(scan.x, [p - reach, p + reach])) for p in lines[:, 0]]
     best, most = 0, _EVIDENCE
-    for k in range(1, len(trials)):
+    for trial in range(1, len(trials)):
         # One line may have a neighbour in its tail; axial divergence spares none, the lowest least of all.
-        gains = np.array([(losses[0] - losses[k])[window].sum() for window in windows])
+        gains = np.array([(losses[0] - losses[trial])[window].sum() for window in windows])
         total = float(np.clip(gains, -2.0 * _EVIDENCE, _EVIDENCE).sum())
         telling = gains[np.abs(gains) > 2.0]
         if total > most and (telling > 0).sum() > max(1, 0.7 * len(telling)) and (telling[:3] > 0).all():
-            best, most = k, total
+            best, most = trial, total
     return trials[best]
 
 

@@ -23,6 +23,7 @@ _WIDEST = 1.6  # degrees for CuKa: wider things are halos
 _MOST_LINES = 250
 _TOO_WIDE = 0.08  # in ln FWHM, above the curve
 _SPLIT_GAIN = 14.0  # of chi-squared, that two lines for one must bring
+_SURE = 5.0  # significance of each of the two
 _ROOT_8_LN2 = 2.3548
 _FLOOR, _CROWDING = 0.002, 0.025  # of a FWHM; per line in a FWHM
 _HIDDEN = 2.0  # times the uncertainty of an area: lines so weak are not seen
@@ -65,7 +66,8 @@ def _fit_all(scan: CleanScan, profile: Profile, min_significance: float, widest:
     for turn in range(3):
         curve = width_curve(scan, fit, widest)
         fit = fit_together(scan, lines, curve.held(lines[:, 0]), profile, scan.variance(fit.model), 2, 5)
-        lines = fit.lines[_believed(scan, fit, 2.5 if turn < 2 else min_significance, widest)]
+        needed = 2.5 if turn < 2 else min_significance
+        lines = fit.lines[_believed(scan, fit, needed, widest) | _only_together(fit, needed)]
         if turn < 2:
             curve = width_curve(scan, fit, widest)
             middle = float(np.median(np.exp(curve.held(fit.lines[:, 0])[:, 0]))) if len(fit.lines) else scan.width
@@ -75,7 +77,10 @@ def _fit_all(scan: CleanScan, profile: Profile, min_significance: float, widest:
             lines = np.concatenate([lines, more[: max(0, _MOST_LINES - len(lines))]])
         if turn > 0:
             lines = _divided(scan, lines, curve, profile, scan.variance(fit.model))
-    fit = fit_together(scan, lines, curve.held(lines[:, 0]), profile, scan.variance(fit.model), 2, 6)
+    for _ in range(2):
+        fit = fit_together(scan, lines, curve.held(lines[:, 0]), profile, scan.variance(fit.model), 2, 6)
+        lines = fit.lines[_believed(scan, fit, min_significance, widest) | _only_together(fit, min_significance)]
+    fit = fit_together(scan, lines, curve.held(lines[:, 0]), profile, scan.variance(fit.model), 1, 6)
     kept = _believed(scan, fit, min_significance, widest)
     return Fit(fit.lines[kept], fit.errors[kept], fit.model, fit.chi2[kept]), curve
 
@@ -113,7 +118,7 @@ def _divided(scan: CleanScan, lines: Array, curve: WidthCurve, profile: Profile,
         near = np.argsort(np.abs(two.lines[:, 0] - parent[0]))[:2]
         pair = two.lines[near]
         better = gains[first:last].sum() > _SPLIT_GAIN * max(chi2, 1.0)
-        better &= np.abs(pair[0, 0] - pair[1, 0]) > 0.35 * width and pair[:, 1].min() > 0.1 * pair[:, 1].max()
+        better &= np.abs(pair[0, 0] - pair[1, 0]) > 0.35 * width and two.significance[near].min() > _SURE
         result.append(pair if better else parent[None])
     return np.unique(np.concatenate(result), axis=0)
 
@@ -130,6 +135,16 @@ def _uncertainty(scan: CleanScan, fit: Fit, curve: WidthCurve) -> Array:
     density = np.array([(np.abs(position - p) < 10.0 * w).sum() / 20.0 for p, w in zip(position, width, strict=True)])
     floor = width * (_FLOOR + density * (_CROWDING + np.minimum(_HIDDEN / fit.significance, 0.15)))
     return np.sqrt((fit.errors[:, 0] * fit.inflation) ** 2 + hidden**2 + floor**2 + (0.03 * scan.step) ** 2)
+
+
+def _only_together(fit: Fit, min_significance: float) -> NDArray[np.bool_]:
+    """(n,) the stronger of neighbours none of which is significant beside the other: alone it may be."""
+    position, width, weak = fit.lines[:, 0], fit.width, fit.significance <= min_significance
+    chosen = np.zeros(len(position), dtype=bool)
+    for k in np.flatnonzero(weak & np.isfinite(fit.errors[:, 1])):
+        near = np.flatnonzero(np.abs(position - position[k]) < width[k])
+        chosen[k] = len(near) > 1 and weak[near].all() and fit.lines[k, 1] >= fit.lines[near, 1].max()
+    return chosen
 
 
 def _believed(scan: CleanScan, fit: Fit, min_significance: float, widest: float) -> NDArray[np.bool_]:
