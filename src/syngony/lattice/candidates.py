@@ -14,6 +14,7 @@ from syngony.lattice.bravais import (
     bravais_lattices,
     doubled_lattices,
     finer_lattices,
+    parameters_from,
     reciprocal_metric_of,
     unit_cell,
 )
@@ -193,10 +194,8 @@ class Judge:
         """Lattices of twice the cell, refined and scored: weak lines often belong to a superstructure."""
         found: list[Candidate] = []
         for metric in doubled_lattices(candidate.metric):
-            for s, centring, p in bravais_lattices(metric):
-                other = self.judge(s, centring, p, candidate.zero_shift)
-                if other is not None:
-                    found.append(other)
+            p = parameters_from(TRICLINIC, np.linalg.inv(reduced_metric(metric)))
+            found += self.family(TRICLINIC, p, candidate.zero_shift)
         return found
 
 

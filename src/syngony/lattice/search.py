@@ -44,7 +44,8 @@ MOST_JUDGED = 40
 _ENOUGH = 18
 _ORDER = ((CUBIC, TETRAGONAL, HEXAGONAL), (ORTHORHOMBIC,), (MONOCLINIC,), (TRICLINIC,))
 
-_ZONES_A_PORTION = 25
+_ZONES, _ZONES_A_PORTION = 600, 25
+_LIKELIEST_SHIFTS = 5
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
 
@@ -124,7 +125,7 @@ def search(
         shifts = [(zero, observe(two_theta[sure] - zero, wavelength, uncertainty[sure], weight[sure], stray[sure], roam))
                   for zero, roam in _shifts(settings, oblique)]  # fmt: skip
         if oblique:
-            shifts.sort(key=lambda pair: -_zone_evidence(pair[1]))
+            shifts = sorted(shifts, key=lambda pair: -_zone_evidence(pair[1]))[:_LIKELIEST_SHIFTS]
         for zero, seen in shifts:
             work = new_work(seen, _STAGES)
             for symmetry in wanted:
@@ -143,8 +144,8 @@ def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]
     """
     if settings.zero_spread == 0:
         return [(0.0, 0.0)]
-    grid = (0.0, 0.04, -0.04, 0.08, -0.08) if oblique else (0.0, 0.07, -0.07)
-    return [(zero, 0.012 if oblique else 0.025) for zero in grid]
+    grid = (0.0, 0.025, -0.025, 0.05, -0.05, 0.075, -0.075, 0.1, -0.1) if oblique else (0.0, 0.07, -0.07)
+    return [(zero, 0.008 if oblique else 0.025) for zero in grid]
 
 
 def _zone_evidence(observed: Observed, best: int = 20) -> float:
@@ -179,8 +180,10 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
     """Refine the best of a pool, with all Bravais lattices near them."""
     order = np.argsort(pool.score)[::-1]
     best = max((c.log_odds for c in state.found), default=-math.inf)
-    for place in order[:most]:
-        if not math.isfinite(pool.score[place]) or (pool.score[place] < best - 25):
+    for number, place in enumerate(order[:most]):
+        # Scores of trials know no zero shift: a few are judged however low they are.
+        hopeless = pool.score[place] < max(best, pool.score[order[0]]) - 25 and number >= 3
+        if not math.isfinite(pool.score[place]) or hopeless:
             break
         family = state.judge.family(symmetry, pool.parameters[place], zero)
         state.found += family
@@ -229,7 +232,7 @@ def _volume_limits(symmetry: int, observed: Observed, settings: SearchSettings) 
     """Smallest and largest determinant of the reciprocal metric that a trial may have."""
     n = len(observed.q)
     per_volume = 4.0 / 3.0 * math.pi * observed.q[-1] ** 1.5 / LAUE_ORDER[symmetry]
-    fill = 20.0 if symmetry <= ORTHORHOMBIC else (10.0 if symmetry == MONOCLINIC else 5.0)
+    fill = 20.0 if symmetry <= ORTHORHOMBIC else (18.0 if symmetry == MONOCLINIC else 10.0)
     centred = 4.0 if symmetry <= ORTHORHOMBIC else 2.0
     largest = min(settings.max_volume * (centred if symmetry != TRICLINIC else 1.0), fill * n / per_volume)
     smallest = max(settings.min_volume, 0.25 * n / per_volume)
@@ -254,7 +257,7 @@ def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Itera
                 )
     else:
         oblique = zones(observed, min(n, 14), _PLANE_ANGLES if symmetry == MONOCLINIC else _PLANE_ANGLES[:3])
-        for start in range(0, len(oblique), _ZONES_A_PORTION):
+        for start in range(0, min(len(oblique), _ZONES), _ZONES_A_PORTION):
             part = oblique[start : start + _ZONES_A_PORTION]
             if symmetry == MONOCLINIC:
                 yield lambda part=part: [monoclinic_trials(zone, *rest, _FORMS) for zone in part]

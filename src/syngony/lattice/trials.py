@@ -19,7 +19,7 @@ from syngony.lattice.fit import line_table, log_odds, match, refine
 from syngony.lattice.predicted import LAUE_ORDER, predict, reciprocal_volume_squared
 
 _CAPACITY = 1200
-_STAGES = 3
+_WIDER = np.array([1.6, 1.25, 1.0])
 
 
 class Observed(NamedTuple):
@@ -55,6 +55,7 @@ class Work(NamedTuple):
     tables: np.ndarray  # (stages, cells)
     limits: np.ndarray  # (stages,)
     stages: np.ndarray  # (stages,) lines of each
+    reach: np.ndarray  # (stages, lines): wider before the first refinement, which starts from a few lines' errors
 
 
 def new_pool(size: int = 48) -> Pool:
@@ -66,13 +67,14 @@ def new_work(observed: Observed, stages: tuple[int, ...], cells: int = 4096) -> 
     """Work space for lines, with the number of lines that each stage tests."""
     n = len(observed.q)
     ends = [min(stage, n) for stage in stages]
-    limits = np.array([observed.q[end - 1] + observed.reach[end - 1] for end in ends])
+    reach = np.outer(_WIDER, observed.reach)
+    limits = np.array([observed.q[end - 1] + reach[i, end - 1] for i, end in enumerate(ends)])
     tables = np.zeros((len(ends), cells), np.int64)
     for table, end, limit in zip(tables, ends, limits, strict=True):
         line_table(observed.q[:end], limit, table)
     return Work(
         np.zeros(_CAPACITY), np.zeros((_CAPACITY, 3), np.int64), np.zeros((n, 3), np.int64), np.zeros(n),
-        np.zeros((7, 7)), np.zeros(7), np.zeros(7), np.zeros(6), tables, limits, np.array(ends),
+        np.zeros((7, 7)), np.zeros(7), np.zeros(7), np.zeros(6), tables, limits, np.array(ends), reach,
     )  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def consider(symmetry, size, trial, observed, work, pool, least, most, unexplain
         if n == 0 or n == work.q.shape[0]:
             return
         q, error, index = observed.q[:m], work.error[:m], work.index[:m]
-        if match(work.q, work.hkl, n, q, observed.reach[:m], work.tables[stage], limit, index, error) <= size:
+        if match(work.q, work.hkl, n, q, work.reach[stage, :m], work.tables[stage], limit, index, error) <= size:
             return
         missed, total = 0.0, 0.0
         for j in range(m):
