@@ -3,8 +3,8 @@
     python benchmarks/lattice.py ../shared/data/materials_project.parquet --per-system 100
     python benchmarks/lattice.py --measured ../shared/data/measured_patterns.parquet
 
-Structures: so many of each crystal system, drawn with a fixed seed, with the symmetry of their labels (spglib). *ideal*: their first 30 lines above 1 % of the
-strongest, exact (CuKa; lines nearer than 0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by
+Structures: so many of each crystal system, drawn with a fixed seed, with the symmetry of their labels
+(spglib). *ideal*: their first 30 lines above 1 % of the strongest, exact (CuKa; lines nearer than 0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by
 `find_lines`. A cell is right when its reduced primitive cell agrees with the truth within 1 % in lengths and
 1 degree in angles; a sublattice or superlattice of the truth is wrong, and counted as *derivative*;
 *hidden* are ideal lists that a smaller cell explains to the last line: what tells the truth is below 1 %.
@@ -56,38 +56,54 @@ def main() -> None:
     parser.add_argument(
         "--part", default="0/1", help="i/n: every n-th pattern from i, to share the work among processes"
     )
-    parser.add_argument("-o", "--output", type=Path, help="one JSON line a pattern")
+    parser.add_argument("-o", "--output", type=Path, help="one JSON line a pattern; a run goes on where it ended")
     parser.add_argument("--verbose", action="store_true", help="print each failure")
     arguments = parser.parse_args()
-    rows: list[dict] = []
+    arguments.known = known_rows(arguments.output)
     if arguments.structures:
         for conditions in arguments.conditions:
-            rows += simulated(arguments, conditions)
-            print_table([row for row in rows if row["conditions"] == conditions], conditions)
+            print_table(simulated(arguments, conditions), conditions)
     if arguments.measured:
-        found = measured(arguments)
-        print_table(found, "measured")
-        rows += found
-    if arguments.output:
-        arguments.output.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        print_table(measured(arguments), "measured")
     print(f"\n{time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}, "
           f"numpy {np.__version__}, load {os.getloadavg()[0]:.1f}")  # fmt: skip
 
 
-def sample(arguments: argparse.Namespace) -> list[tuple[str, StructureRecord]]:
-    """(system, record), so many of each system; the same for the same seed."""
+def known_rows(path: Path | None) -> dict[tuple[str, str], dict]:
+    """Rows of an earlier, interrupted run, by conditions and id."""
+    if path is None or not path.is_file():
+        return {}
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    path.write_text("".join(lines))
+    rows = [json.loads(line) for line in lines]
+    return {(row["conditions"], row["id"]): row for row in rows}
+
+
+def note(arguments: argparse.Namespace, rows: list[dict], row: dict) -> None:
+    """Keep a row, in the file too, so that an interrupted run goes on."""
+    rows.append(row)
+    if arguments.output:
+        with arguments.output.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+
+def sample(arguments: argparse.Namespace) -> list[tuple[str, StructureRecord, StructureRecord]]:
+    """(system, record, record of an impurity), so many of each system; the same for the same seed."""
     table = read_table(arguments.structures)
     numbers = np.array(table["space_group_number"].to_pylist())
     systems = np.array([CRYSTAL_SYSTEMS[crystal_system_index(int(n))] for n in numbers])
     rng = np.random.default_rng(arguments.seed)
-    chosen = []
     part, parts = (int(x) for x in arguments.part.split("/"))
+    chosen = []
     for system in CRYSTAL_SYSTEMS:
         rows = rng.permutation(np.flatnonzero(systems == system))[: arguments.per_system]
         if system in arguments.systems:
-            chosen += [(system, int(row)) for row in rows[part::parts]]
-    records = table.take([row for _, row in chosen]).to_pylist()
-    return [(system, StructureRecord.from_row(row)) for (system, _), row in zip(chosen, records, strict=True)]
+            chosen += [(system, int(row), int(rows[i - 1])) for i, row in enumerate(rows)][part::parts]
+
+    def records(place: int) -> list[StructureRecord]:
+        return [StructureRecord.from_row(row) for row in table.take([c[place] for c in chosen]).to_pylist()]
+
+    return list(zip([c[0] for c in chosen], records(1), records(2), strict=True))
 
 
 def standardised(structure: Structure) -> Structure:
@@ -127,19 +143,21 @@ def lab_scan(
 
 def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
     """One row a structure."""
-    rows = []
-    impurity = None
-    for system, record in sample(arguments):
+    rows: list[dict] = []
+    for system, record, other in sample(arguments):
+        if (conditions, record.material_id) in arguments.known:
+            rows.append(arguments.known[conditions, record.material_id])
+            continue
         rng = np.random.default_rng([arguments.seed, *record.material_id.encode()])
         try:
             structure = standardised(record.structure)
             vectors = structure.lattice
             if conditions == "ideal":
+                lines = ideal_lines(structure)
                 began = time.process_time()
-                found = index_lines(ideal_lines(structure), time_budget=arguments.budget, zero_shift=False)
+                found = index_lines(lines, time_budget=arguments.budget, zero_shift=False)
             else:
-                pattern, vectors = lab_scan(structure, vectors, rng, impurity)
-                impurity = Phase.from_structure(structure)
+                pattern, vectors = lab_scan(structure, vectors, rng, Phase.from_structure(other.structure))
                 began = time.process_time()
                 found = index_pattern(pattern, time_budget=arguments.budget)
         except StructureError as error:
@@ -156,9 +174,10 @@ def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
         row = {
             "hidden": weaker, "conditions": conditions, "system": system, "id": record.material_id, "seconds": seconds,
             "verdict": verdicts[0] if verdicts else "none", "top10": "right" in verdicts, "lines": len(found.lines),
-            "fill": [c.lines_predicted / max(c.lines_total, 1) for c in found.cells[:1]],
+            "scores": [round(c.score, 1) for c in found.cells[:3]],
+            "predicted_a_line": [round(c.lines_predicted / c.lines_total, 2) for c in found.cells[:1]],
         }  # fmt: skip
-        rows.append(row)
+        note(arguments, rows, row)
         if arguments.verbose and row["verdict"] != "right":
             tell(row, truth, found)
     return rows
@@ -176,8 +195,6 @@ def tell(row: dict, truth: np.ndarray, found) -> None:
     from syngony.lattice.comparison import reduced_metric
 
     print(row, "truth", np.round(parameters_of(reduced_metric(truth)), 3), f"V {np.sqrt(np.linalg.det(truth)):.1f}")
-    judged = found.judge_metric(truth) if hasattr(found, "judge_metric") else None
-    print("   truth scores", judged)
     for cell in found.cells[:3]:
         print("  ", np.round(cell.cell.parameters, 3), cell.cell.centring, cell.cell.lattice_system,
               f"V {cell.cell.primitive_volume:.1f} score {cell.score:.1f} {cell.lines_indexed}/{cell.lines_total}")  # fmt: skip
@@ -187,10 +204,14 @@ def measured(arguments: argparse.Namespace) -> list[dict]:
     """One row a measured scan of high confidence."""
     import pyarrow.parquet as pq
 
-    rows = []
-    table = [row for row in pq.read_table(arguments.measured).to_pylist() if row["label_confidence"] == "high"]
+    rows: list[dict] = []
+    every = pq.read_table(arguments.measured).to_pylist()
+    table = [row for row in every if row["label_confidence"] == "high"]
     part, parts = (int(x) for x in arguments.part.split("/"))
     for row in table[part::parts]:
+        if ("measured", row["pattern_id"]) in arguments.known:
+            rows.append(arguments.known["measured", row["pattern_id"]])
+            continue
         numbers = [int(n) for n in str(row["space_group"]).split("|")]
         systems = {lattice_system(n) for n in numbers}
         pattern = Pattern(row["two_theta"], row["intensity"], row["wavelength"])
@@ -201,7 +222,7 @@ def measured(arguments: argparse.Namespace) -> list[dict]:
         if found.cells:
             first = found.cells[0]
             verdict = "right" if first.cell.lattice_system in systems and first.intensity_explained >= 0.85 else "wrong"
-        rows.append({
+        note(arguments, rows, {
             "conditions": "measured", "system": row["crystal_system"], "id": row["pattern_id"], "seconds": seconds,
             "verdict": verdict, "top10": any(c.cell.lattice_system in systems for c in found.cells[:10]),
             "lines": len(found.lines), "material": row["material"],
@@ -233,8 +254,9 @@ def print_table(rows: list[dict], title: str) -> None:
         counts = Counter(row["verdict"] for row in of)
         seconds = np.array([row["seconds"] for row in of])
         print(
-            f"| {system or 'all'} | {len(of)} | {counts['right'] / len(of):.0%} | {np.mean([r['top10'] for r in of]):.0%} "
-            f"| {counts['derivative']} | {sum(r.get('hidden', False) for r in of)} | {counts['none']} | {np.median(seconds):.2f} "
+            f"| {system or 'all'} | {len(of)} | {counts['right'] / len(of):.0%} "
+            f"| {np.mean([r['top10'] for r in of]):.0%} | {counts['derivative']} "
+            f"| {sum(r.get('hidden', False) for r in of)} | {counts['none']} | {np.median(seconds):.2f} "
             f"| {np.quantile(seconds, 0.95):.2f} | {seconds.max():.1f} |"
         )
 

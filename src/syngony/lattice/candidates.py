@@ -189,7 +189,6 @@ class Judge:
                     )  # fmt: skip
         return found
 
-
     def enlarged(self, candidate: Candidate) -> list[Candidate]:
         """Lattices of twice the cell, refined and scored: weak lines often belong to a superstructure."""
         found: list[Candidate] = []

@@ -71,7 +71,10 @@ def transformation(
 def same_lattice(
     one: NDArray[np.float64], other: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
 ) -> bool:
-    """Whether two primitive metrics (3, 3) are one lattice: axes within `length` (relative), angles within `angle` (degrees)."""
+    """Whether two primitive metrics (3, 3) are one lattice.
+
+    Axes may differ by `length` (relative), angles by `angle` (degrees).
+    """
     ratio = float(np.linalg.det(one) / np.linalg.det(other))
     if abs(ratio - 1) > 7 * length:
         return False

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from syngony.lattice.candidates import Candidate
-from syngony.lattice.cell import UnitCell
+from syngony.lattice.candidates import Candidate, Judge
+from syngony.lattice.cell import LATTICE_SYSTEMS, UnitCell
 from syngony.lattice.lines import Lines, find_lines
 from syngony.lattice.merit import de_wolff, smith_snyder
-from syngony.lattice.search import SearchSettings, search
+from syngony.lattice.refinement import standard_uncertainties
+from syngony.lattice.search import SearchSettings, judge_of, ranked, search
+from syngony.lattice.suspicion import orders_of_one_spacing, symmetries_within_reach, too_few, why_none
 from syngony.pattern import Pattern, two_theta_from_q
 
-_MERIT_LINES = 20
+DEFAULT_BUDGET = 30.0
+"""Seconds for one pattern."""
 
+LEAST_SCORE = 2.0
+"""Cells whose odds are below a hundred to one are not shown."""
+
+_MERIT_LINES = 20
+_MOST_CELLS = 10
 _ALIGNMENT = 0.008
 """Degrees: what asymmetry, displacement and transparency leave in positions beyond one shift of all."""
 
@@ -26,19 +35,22 @@ class IndexedCell:
     """A unit cell that explains lines.
 
     Attributes:
-        cell: refined, conventional.
+        cell: refined on all lines, conventional.
+        uncertainties: (6,) standard uncertainties of a, b, c (Å) and alpha, beta, gamma (degrees); zero where
+            symmetry fixes a value.
         zero_shift: degrees, 2θ observed = 2θ of the cell + shift.
-        score: decimal logarithm of the odds that the cell explains the lines against accident (`lattice.fit`):
-            the ranking.
+        score: decimal logarithm of the odds that the cell explains the lines against accident
+            (`syngony.lattice.fit`): the ranking.
         m20, f20: de Wolff's and Smith and Snyder's figures for the first twenty lines, or all if fewer.
         hkl: (n, 3) indices of each line, zeros where not indexed.
         two_theta_calculated: (n,) degrees with the shift; NaN where not indexed.
         indexed: (n,) which lines are explained.
         intensity_explained: 0 to 1, of all lines.
-        lines_predicted: distinct lines that the cell could give in the range of these.
+        lines_predicted: distinct lines that the lattice could give in the range of these.
     """
 
     cell: UnitCell
+    uncertainties: NDArray[np.float64]
     zero_shift: float
     score: float
     m20: float
@@ -59,6 +71,31 @@ class IndexedCell:
         """Number of lines that were to be explained."""
         return len(self.indexed)
 
+    def as_dict(self, two_theta: NDArray[np.float64]) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Args:
+            two_theta: (n,) degrees of the lines.
+        """
+        names = ("a", "b", "c", "alpha", "beta", "gamma")
+        return {
+            **{name: round(value, 6) for name, value in zip(names, self.cell.parameters, strict=True)},
+            "volume": round(self.cell.volume, 3),
+            "centring": self.cell.centring,
+            "crystal_system": "trigonal" if self.cell.lattice_system == "rhombohedral" else self.cell.lattice_system,
+            "lattice_system": self.cell.lattice_system,
+            "merit": round(self.score, 2),
+            "m20": _finite(self.m20),
+            "f20": _finite(self.f20),
+            "uncertainties": {n: round(float(u), 6) for n, u in zip(names, self.uncertainties, strict=True)},
+            "lines_indexed": self.lines_indexed,
+            "lines_total": self.lines_total,
+            "lines_predicted": self.lines_predicted,
+            "intensity_explained": round(self.intensity_explained, 4),
+            "unindexed": [round(float(x), 4) for x in two_theta[~self.indexed]],
+            "zero_shift": round(self.zero_shift, 4),
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Indexing:
@@ -67,66 +104,138 @@ class Indexing:
     Attributes:
         lines: the lines.
         cells: best first; empty where no cell explains them.
-        reason: why there is no cell, or why the first is doubtful; None where it stands.
+        reason: why there is no cell, or what to beware of; None where the first cell stands.
+        scores: best score of each lattice system that was tried, the cells that are not shown too.
     """
 
     lines: Lines
     cells: tuple[IndexedCell, ...]
     reason: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; every line with its indices in the first cell."""
+        first = self.cells[0] if self.cells else None
+        return {
+            "reason": self.reason,
+            "cells": [cell.as_dict(self.lines.two_theta) for cell in self.cells],
+            "scores": {name: round(value, 2) for name, value in self.scores.items()},
+            "lines": [
+                {
+                    "two_theta": round(float(self.lines.two_theta[i]), 4),
+                    "intensity": round(float(self.lines.intensity[i]), 2),
+                    "uncertainty": round(float(self.lines.position_uncertainty[i]), 4),
+                    "hkl": [int(x) for x in first.hkl[i]] if first is not None and first.indexed[i] else None,
+                }
+                for i in range(len(self.lines))
+            ],
+        }
 
 
-def index_pattern(pattern: Pattern, time_budget: float | None = 30.0) -> Indexing:
-    """Search the lines of a pattern and the cells that explain them."""
+def index_pattern(pattern: Pattern, time_budget: float | None = DEFAULT_BUDGET) -> Indexing:
+    """Find the lines of a pattern, and the cells that explain them.
+
+    Args:
+        pattern: the scan.
+        time_budget: seconds; the best cells found by then are returned. None is no limit.
+    """
     return index_lines(find_lines(pattern), time_budget)
 
 
-def index_lines(lines: Lines, time_budget: float | None = 30.0, zero_shift: bool = True) -> Indexing:
+def search_lattices(
+    two_theta: ArrayLike,
+    wavelength: float | str,
+    intensity: ArrayLike | None = None,
+    time_budget: float | None = None,
+    position_uncertainty: ArrayLike = 0.02,
+) -> list[IndexedCell]:
+    """Unit cells that explain a list of lines, best first.
+
+    Args:
+        two_theta: (n,) degrees, in any order.
+        wavelength: Å, or the name of a tube line.
+        intensity: (n,) any scale, if known.
+        time_budget: seconds; None is no limit.
+        position_uncertainty: degrees, one for all or (n,).
+
+    Raises:
+        LineError: the list is none.
+        WavelengthError: the wavelength is absurd or unknown.
+    """
+    lines = Lines.from_positions(two_theta, wavelength, intensity, position_uncertainty)
+    return list(index_lines(lines, time_budget).cells)
+
+
+def index_lines(lines: Lines, time_budget: float | None = DEFAULT_BUDGET, zero_shift: bool = True) -> Indexing:
     """Search the cells that explain lines.
 
     Args:
         lines: found, or given.
         time_budget: seconds; None is no limit.
-        zero_shift: whether the lines may be shifted alike.
+        zero_shift: False for lines that have none: they are exact, or a standard was mixed in.
     """
-    if len(lines) < 5:
-        return Indexing(lines, (), f"{len(lines)} lines: too few for any cell")
-    settings = SearchSettings(time_budget=time_budget, zero_spread=0.07 if zero_shift else 0.0)
+    reason = too_few(lines) or orders_of_one_spacing(lines)
+    if reason is not None:
+        return Indexing(lines, (), reason)
+    settings = SearchSettings(
+        time_budget=time_budget, zero_spread=0.07 if zero_shift else 0.0, systems=symmetries_within_reach(len(lines))
+    )
     stray = stray_probability(lines)
-    found_by_fit = np.isfinite(lines.significance)
-    uncertainty = np.where(found_by_fit, np.hypot(lines.position_uncertainty, _ALIGNMENT), lines.position_uncertainty)
+    fitted = np.isfinite(lines.significance)
+    uncertainty = np.where(fitted, np.hypot(lines.position_uncertainty, _ALIGNMENT), lines.position_uncertainty)
     found = search(lines.two_theta, lines.wavelength, uncertainty, 1.0 - stray, stray, settings)
-    return Indexing(lines, tuple(_indexed(candidate, lines) for candidate in found))
+    everything = judge_of(lines.two_theta, lines.wavelength, uncertainty, 1.0 - stray, stray, settings)
+    cells = [
+        _indexed(candidate, everything, lines)
+        for candidate in ranked(found, _MOST_CELLS)
+        if candidate.log_odds > LEAST_SCORE * math.log(10.0)
+    ]
+    scores: dict[str, float] = {}
+    for candidate in found:
+        system = candidate.cell.lattice_system
+        scores[system] = max(scores.get(system, -math.inf), candidate.log_odds / math.log(10.0))
+    ordered = {system: scores[system] for system in LATTICE_SYSTEMS if system in scores}
+    return Indexing(lines, tuple(cells), why_none(lines, cells), ordered)
 
 
 def stray_probability(lines: Lines) -> NDArray[np.float64]:
-    """(n,) prior probability that a line is not of the main phase: larger for weak and for uncertain lines."""
+    """(n,) prior probability that a line is not of the main phase: larger for weak and for uncertain lines.
+
+    Lines that a user gives are taken for chosen: 2 % each.
+    """
     given = np.isinf(lines.significance)
     weak = np.exp(-lines.intensity / 5.0)
     unsure = np.exp(-np.where(given, 1e9, lines.significance) / 5.0)
     return np.where(given, 0.02, 0.02 + 0.13 * weak + 0.2 * unsure)
 
 
-def _indexed(candidate: Candidate, lines: Lines) -> IndexedCell:
-    m = len(candidate.error)
-    indexed = candidate.indexed
-    calculated = np.full(m, np.nan)
-    calculated[indexed] = (
-        two_theta_from_q(candidate.q[indexed] - candidate.error[indexed], lines.wavelength) + candidate.zero_shift
-    )
+def _indexed(candidate: Candidate, everything: Judge, lines: Lines) -> IndexedCell:
+    """A candidate refined on all lines."""
+    refined = everything.judge(candidate.symmetry, candidate.centring, candidate.parameters, candidate.zero_shift)
+    final = refined or candidate
+    n, m = len(lines), len(final.error)
+    hkl, indexed, calculated = np.zeros((n, 3), np.int64), np.zeros(n, np.bool_), np.full(n, np.nan)
+    indexed[:m] = final.indexed
+    hkl[indexed] = final.hkl[final.indexed]
+    calculated[indexed] = two_theta_from_q((final.q - final.error)[final.indexed], lines.wavelength) + final.zero_shift
     first = min(m, _MERIT_LINES)
-    inside = indexed[:first]
-    q, limit = candidate.q[:first], float(candidate.q[first - 1])
-    possible = round(candidate.predicted * (limit / float(candidate.q[-1])) ** 1.5)
-    intensity = lines.intensity[:m]
+    inside = final.indexed[:first]
+    q, limit = final.q[:first], float(final.q[first - 1])
+    possible = max(1, round(candidate.predicted * (limit / float(candidate.q[-1])) ** 1.5))
     return IndexedCell(
-        candidate.cell,
-        candidate.zero_shift,
+        final.cell,
+        standard_uncertainties(final, everything),
+        final.zero_shift,
         candidate.log_odds / math.log(10.0),
-        de_wolff(q[inside], q[inside] - candidate.error[:first][inside], possible, limit),
+        de_wolff(q[inside], (q - final.error[:first])[inside], possible, limit),
         smith_snyder(lines.two_theta[:first][inside], calculated[:first][inside], possible, first),
-        np.where(indexed[:, None], candidate.hkl, 0),
+        hkl,
         calculated,
         indexed,
-        float(intensity[indexed].sum() / intensity.sum()),
-        candidate.predicted,
+        float(lines.intensity[indexed].sum() / lines.intensity.sum()),
+        final.predicted,
     )
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 2) if math.isfinite(value) else None

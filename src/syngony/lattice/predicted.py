@@ -120,9 +120,9 @@ def _predict_orthogonal(symmetry, centring, p, q_limit, q, hkl):
                     left = from_k - a * (h * h + h * k)
                     if left < 0:
                         break
-                    if centring == 4:  # hkl and khl are one line, and may obey the condition one by one
-                        if (k - h + l) % 3 != 0 and (h - k + l) % 3 != 0:
-                            continue
+                    # hkl and khl are one line, and may obey the condition one by one.
+                    if centring == 4 and (k - h + l) % 3 != 0 and (h - k + l) % 3 != 0:
+                        continue
                 else:
                     left = from_k - a * h * h
                 if (h == 0 and k == 0 and l == 0) or left < 0:

@@ -99,7 +99,7 @@ def search(
     stray: NDArray[np.float64],
     settings: SearchSettings,
 ) -> list[Candidate]:
-    """Lattices that explain lines, best first.
+    """Lattices that may explain lines, refined and scored, in no order and some of them twice.
 
     Args:
         two_theta: (n,) degrees, increasing.
@@ -111,10 +111,8 @@ def search(
     """
     began = time.perf_counter()
     deadline = began + settings.time_budget if settings.time_budget is not None else math.inf
-    judged = np.arange(min(len(two_theta), MOST_JUDGED))
-    full = observe(two_theta[judged], wavelength, uncertainty[judged], weight[judged], stray[judged], 0.01)
-    resolution = 0.5 * float(np.median(full.sigma / np.sqrt(full.q)))
-    judge = Judge(two_theta[judged], wavelength, full, settings.zero_spread, resolution)
+    n = min(len(two_theta), MOST_JUDGED)
+    judge = judge_of(two_theta[:n], wavelength, uncertainty[:n], weight[:n], stray[:n], settings)
     state = _State(judge, settings, deadline)
     sure = trial_lines(stray)
     for systems in _ORDER:
@@ -131,10 +129,10 @@ def search(
             for symmetry in wanted:
                 _harvest(state, symmetry, _run(symmetry, seen, work, state), zero)
                 if state.out_of_time or (symmetry == CUBIC and beyond_doubt(state.found, judge)):
-                    return ranked(state.found)
+                    return state.found
             if beyond_doubt(state.found, judge):
-                return ranked(state.found)
-    return ranked(state.found)
+                return state.found
+    return state.found
 
 
 def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]]:
@@ -152,6 +150,13 @@ def _zone_evidence(observed: Observed, best: int = 20) -> float:
     """How well the best zones of some lines explain them: a wrong zero shift spoils all zones."""
     found = zones(observed, min(len(observed.q), 14), _PLANE_ANGLES[:3])
     return float(found[:best, 3].mean()) if len(found) else 0.0
+
+
+def judge_of(two_theta, wavelength, uncertainty, weight, stray, settings: SearchSettings) -> Judge:
+    """A judge of lattices by these lines."""
+    observed = observe(two_theta, wavelength, uncertainty, weight, stray, 0.01)
+    resolution = 0.5 * float(np.median(observed.sigma / np.sqrt(observed.q)))
+    return Judge(two_theta, wavelength, observed, settings.zero_spread, resolution)
 
 
 def trial_lines(stray: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -212,9 +217,7 @@ def beyond_doubt(found: list[Candidate], judge: Judge) -> bool:
     best = max(found, key=lambda c: c.log_odds)
     lines = len(best.error)
     explained = float(judge.observed.weight[best.indexed].sum())
-    return bool(
-        lines >= 10 and explained >= 0.93 and best.log_odds > 1.5 * lines and best.predicted < 3 * lines
-    )
+    return bool(lines >= 10 and explained >= 0.93 and best.log_odds > 1.5 * lines and best.predicted < 3 * lines)
 
 
 def _run(symmetry: int, observed: Observed, work: Work, state: _State) -> Pool:

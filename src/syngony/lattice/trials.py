@@ -1,10 +1,10 @@
 """Trial cells: every way to index a few low lines, each tested on the rest.
 
-A lattice with m free parameters follows from m lines whose indices are guessed. All guesses among low lines and low
-indices are made, as in the program TREOR (P.-E. Werner, L. Eriksson & M. Westdahl, J. Appl. Cryst. 18, 367, 1985), but
-without a choice of "base lines": for oblique lattices, three lines are taken as a reciprocal basis and further
-lines give its angles, as in T. Ito's zones (Nature 164, 755, 1949; `zones`). A trial is tested in stages, on few lines and
-then on more, refined between them, and dropped as soon as too many lines are unexplained: most cost under a microsecond.
+A lattice with m free parameters follows from m lines whose indices are guessed. All guesses among low lines and
+low indices are made, as in the program TREOR (P.-E. Werner, L. Eriksson & M. Westdahl, J. Appl. Cryst. 18, 367,
+1985), but without a choice of "base lines"; oblique lattices go by `zones`. A trial is tested in stages, on few lines
+and then on more, refined between them, and dropped as soon as too many lines are unexplained: most cost under a
+microsecond.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def zones(observed, last, angles):
             u, v = observed.q[first], observed.q[second]
             tries = 0
             for third in range(n):
-                if third == first or third == second:
+                if third in (first, second):
                     continue
                 for g in range(angles.shape[0]):
                     m, k = 0.5 * angles[g, 0], 0.5 * angles[g, 1]
