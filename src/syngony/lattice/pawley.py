@@ -26,9 +26,9 @@ MAX_LINES = 260
 """Lines beyond these, at high angles, overlap too much to be worth their time."""
 
 _KNOT_SPACING = 3.0  # degrees between knots of the background
-_SHIFTS = np.arange(-6, 7) * 0.03  # degrees: zero error and displacement of a bad instrument together
+_WIDEST_SHIFT = 0.18  # degrees: zero error and displacement of a bad instrument together
+_MOST_SHIFTS = 10  # on either side
 _SHIFT_LINES = 60
-_ITERATIONS = 10
 _MARGIN = 0.3  # degrees: lines just outside the scan still show their tails
 
 
@@ -164,8 +164,10 @@ def _fit(scan: _Scan, lines: LatticeLines, wavelength: float, zero_shift: float)
     head = lines.head(_SHIFT_LINES)
     front = scan.until(float(two_theta_from_q(head.q[-1], wavelength)) + 0.5)
     candidates = []
+    step = min(0.03, 0.5 * width)
+    reach = min(_MOST_SHIFTS, math.ceil(_WIDEST_SHIFT / step))
     for radiation in _radiations(wavelength):
-        for shift in zero_shift + _SHIFTS:
+        for shift in zero_shift + step * np.arange(-reach, reach + 1):
             profile = Profile(float(shift), 0.0, lines.metric, 0.8 * width, 0.3 * width, 0.0, radiation)
             candidates.append(_solve(front, head, profile, weights[: len(front.grid)], sweeps=15))
     candidates.sort(key=lambda state: state.cost)
@@ -173,17 +175,20 @@ def _fit(scan: _Scan, lines: LatticeLines, wavelength: float, zero_shift: float)
     chosen: dict[tuple, _State] = {}
     for state in candidates:
         chosen.setdefault(state.profile.radiation, state)
-    tried = [
-        _refine(scan, lines, _solve(scan, lines, state.profile, weights), weights, zero_shift, 4)
-        for state in chosen.values()
-    ]
-    state = min(tried, key=lambda found: found.cost)
-    misfit = 0.02
-    for iterations in (_ITERATIONS // 2, _ITERATIONS // 2, 0):
+    tried = []
+    for state in chosen.values():
+        state = _solve(scan, lines, state.profile, weights)
+        for _ in range(2):
+            state = _refine(scan, lines, state, weights, zero_shift, 4)
+            own, _, _ = _weights(scan, state)
+            state = _refine(scan, lines, _solve(scan, lines, state.profile, own, state.intensity), own, zero_shift, 3)
+        state = _solve(scan, lines, state.profile, weights, state.intensity)
+        tried.append(state)
+    state = min(tried, key=lambda found: _robust_cost(scan, found))
+    for iterations in (4, 4, 0):
         weights, misfit, chi_squared = _weights(scan, state)
-        state = _refine(
-            scan, lines, _solve(scan, lines, state.profile, weights, state.intensity), weights, zero_shift, iterations
-        )
+        state = _solve(scan, lines, state.profile, weights, state.intensity)
+        state = _refine(scan, lines, state, weights, zero_shift, iterations)
     positions, fwhm, _ = _geometry(lines, state.profile)
     return PawleyFit(
         lines, positions[:, 0], fwhm, state.intensity, state.normal, state.rhs, state.profile, misfit, chi_squared
@@ -191,11 +196,14 @@ def _fit(scan: _Scan, lines: LatticeLines, wavelength: float, zero_shift: float)
 
 
 def _radiations(wavelength: float) -> list[tuple[tuple[float, float], ...]]:
-    """What a stated wavelength may stand for: a doublet or its first line, else itself."""
+    """What a stated wavelength may stand for: a doublet, its first line, or itself.
+
+    Who strips Kα2 often still states the mean; his cell is then on either scale.
+    """
     for anode in ("Cu", "Co", "Fe", "Cr", "Mo", "Ag"):
         first, second = TUBE_LINES[f"{anode}Ka1"], TUBE_LINES[f"{anode}Ka2"]
         if min(abs(wavelength / TUBE_LINES[f"{anode}{name}"] - 1.0) for name in ("Ka", "Ka1")) < 1.5e-4:
-            return [((first, 2.0 / 3.0), (second, 1.0 / 3.0)), ((first, 1.0),)]
+            return [((first, 2.0 / 3.0), (second, 1.0 / 3.0)), *{((first, 1.0),), ((wavelength, 1.0),)}]
     return [((wavelength, 1.0),)]
 
 
@@ -263,16 +271,27 @@ def _weights(scan: _Scan, state: _State) -> tuple[NDArray[np.float64], float, fl
     """Weights (m,) with the profile's own error in them, that error, and the reduced chi squared without it.
 
     A wrong profile is wrong in the same way over the width of a line, where counting errors differ from
-    point to point: its variance counts as many times as a half width has points.
+    point to point: its variance counts as many times as a half width has points. What no line of the lattice
+    explains (another phase) must not draw lines towards it: beyond three deviations it pays for itself.
     """
     counting = scan.noise.variance(state.curve)
     residual = scan.counts - state.curve
     high = state.signal > 5.0 * np.sqrt(counting)
-    excess = np.sum((residual**2 - counting)[high]) / max(float(np.sum(state.signal[high] ** 2)), 1e-300)
-    misfit = float(np.clip(math.sqrt(max(excess, 0.0)), 0.01, 0.3)) if high.any() else 0.02
+    misfit = 0.02
+    if high.sum() > 10:
+        ratio = (residual[high] ** 2 - counting[high]) / state.signal[high] ** 2
+        misfit = float(np.clip(math.sqrt(max(float(np.median(ratio)), 0.0)) / 0.67, 0.01, 0.2))
     points = max(1.0, 0.5 * (state.profile.gauss + state.profile.size) / float(np.median(np.diff(scan.grid))))
     chi_squared = float(np.mean(residual**2 / counting))
-    return 1.0 / (counting + points * (misfit * state.signal) ** 2), misfit, chi_squared
+    variance = counting + points * (misfit * state.signal) ** 2
+    foreign = np.maximum(np.abs(residual) - 3.0 * np.sqrt(variance), 0.0)
+    return 1.0 / (variance + foreign**2), misfit, chi_squared
+
+
+def _robust_cost(scan: _Scan, state: _State) -> float:
+    """How badly a curve fits, foreign lines counting little: sum of ln(1 + residual^2 / (9 variance))."""
+    variance = scan.noise.variance(state.curve) + (0.03 * state.signal) ** 2
+    return float(np.log1p((scan.counts - state.curve) ** 2 / (9.0 * variance)).sum())
 
 
 def _refine(
