@@ -18,7 +18,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.extinction_groups import AXIS_PERMUTATIONS, absences
+from syngony.extinction_groups import AXIS_PERMUTATIONS, VOLUME_EDGES, absences
 from syngony.symmetry import crystal_system
 
 TABLES = Path(__file__).resolve().parents[1] / "src" / "syngony" / "tables"
@@ -95,14 +95,22 @@ def table() -> list[dict]:
     return entries
 
 
-def counts(path: Path) -> list[int]:
-    """Structures of each space group on the training side of a structure table."""
+def counts(path: Path) -> list[list[int]]:
+    """Structures of each space group on the training side of a structure table, by volume (`VOLUME_EDGES`).
+
+    The cells of the table are taken as primitive, which they are but for a few in a hundred.
+    """
     from syngony.learning.split import sides_of
+    from syngony.structure import lattice_vectors
     from syngony.structure_table import read_table
 
-    source = read_table(path, ["formula", "space_group_number"])
+    source = read_table(path, ["formula", "space_group_number", "lattice"])
     train = sides_of(source["formula"].to_pylist()) == "train"
-    return np.bincount(source["space_group_number"].to_numpy()[train], minlength=231)[1:].tolist()
+    parameters = np.array(source["lattice"].to_pylist())[train]
+    volumes = np.abs([np.linalg.det(lattice_vectors(row)) for row in parameters])
+    table = np.zeros((230, len(VOLUME_EDGES) + 1), dtype=int)
+    np.add.at(table, (source["space_group_number"].to_numpy()[train] - 1, np.searchsorted(VOLUME_EDGES, volumes)), 1)
+    return table.tolist()
 
 
 def write(name: str, header: dict[str, str], key: str, rows: list[str]) -> None:
@@ -119,13 +127,13 @@ def main() -> None:
     if arguments.count:
         numbers = counts(arguments.count)
         header = {
-            "description": "Number of structures in each of the space groups 1 to 230, ten to a row.",
+            "description": "Number of structures in each of the space groups 1 to 230, a row each, by the volume of the "
+            f"primitive cell: edges of the columns at {', '.join(map(str, VOLUME_EDGES))} Å^3.",
             "source": "Materials Project (A. Jain et al., APL Materials 1, 011002, 2013; CC BY 4.0), release of February "
             "2025; the training side of the split by reduced formula; spglib at symprec 0.1 Å.",
         }
-        rows = [", ".join(map(str, numbers[i : i + 10])) for i in range(0, 230, 10)]
-        write("space_group_counts.json", header, "counts", rows)
-        print(f"{sum(numbers):,} structures counted")
+        write("space_group_counts.json", header, "counts", [json.dumps(row) for row in numbers])
+        print(f"{sum(map(sum, numbers)):,} structures counted")
         return
     entries = table()
     header = {

@@ -8,6 +8,7 @@ ones share several. Table: ``tables/extinction_groups.json``, remade by ``benchm
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,6 +21,9 @@ from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system
 
 AXIS_PERMUTATIONS: tuple[tuple[int, int, int], ...] = tuple(permutations(range(3)))  # type: ignore[assignment]
 """Orders of three axes."""
+
+VOLUME_EDGES = (32, 64, 128, 256, 512, 1024, 2048)
+"""Å^3, of the primitive cell: columns of ``tables/space_group_counts.json`` end here."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,33 @@ def extinction_group_of(space_group_number: int) -> ExtinctionGroup:
 
 
 @cache
-def space_group_counts() -> tuple[int, ...]:
-    """How many known structures have each of the space groups 1 to 230; ``tables/space_group_counts.json``."""
+def _space_group_counts() -> NDArray[np.float64]:
+    """(230, 8) known structures by space group and volume; ``tables/space_group_counts.json``."""
     table = json.loads(files("syngony").joinpath("tables/space_group_counts.json").read_text())
-    return tuple(table["counts"])
+    return np.array(table["counts"], dtype=float)
+
+
+def space_group_frequencies(primitive_volume: float, smoothing: float = 20.0) -> NDArray[np.float64]:
+    """How frequent the space groups 1 to 230 are among known structures of a volume; (230,), sum 1.
+
+    Small cells hold few atoms, on positions of high symmetry: among hexagonal crystals P6/mmm is common at
+    100 Å^3, P6_3/m at 500. Counted by volume in ``tables/space_group_counts.json``, interpolated in its
+    logarithm; where a volume is rare, the counts of all volumes take over.
+
+    Args:
+        primitive_volume: Å^3.
+        smoothing: structures' worth of the frequencies at all volumes, and of a seventh of a structure more
+            in each space group, so that none is impossible.
+    """
+    counts = _space_group_counts()
+    overall = counts.sum(1) + 1.0
+    overall /= overall.sum()
+    centres = np.log(VOLUME_EDGES[0]) + math.log(2.0) * (np.arange(counts.shape[1]) - 0.5)
+    place = float(np.clip((math.log(max(primitive_volume, 1e-3)) - centres[0]) / math.log(2.0), 0, len(centres) - 1))
+    low = min(int(place), len(centres) - 2)
+    here = (1.0 - (place - low)) * counts[:, low] + (place - low) * counts[:, low + 1]
+    found = here + smoothing * overall + 1.0 / 7.0
+    return found / found.sum()
 
 
 def absences(space_group_number: int, hkl: NDArray[np.integer]) -> NDArray[np.bool_]:

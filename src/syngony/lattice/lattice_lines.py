@@ -44,6 +44,7 @@ class LatticeLines:
         form: (n, p) with q = form @ metric.
         metric: (p,) coefficients of `METRIC_BASIS`; `metric_scale` (p,): by what to measure changes of them.
         hkl: (N, 3) reflections, one of each Friedel pair; `line`: (N,) the line each belongs to.
+        hexagonal: indices are on hexagonal axes.
     """
 
     q: NDArray[np.float64]
@@ -53,6 +54,7 @@ class LatticeLines:
     metric_scale: NDArray[np.float64]
     hkl: NDArray[np.int64]
     line: NDArray[np.int64]
+    hexagonal: bool = False
 
     def __len__(self) -> int:
         return len(self.q)
@@ -68,6 +70,7 @@ class LatticeLines:
             self.metric_scale,
             self.hkl[kept],
             self.line[kept],
+            self.hexagonal,
         )
 
     def all_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -111,9 +114,10 @@ def lattice_lines(cell: UnitCell, q_min: float, q_max: float, max_lines: int) ->
     line = np.concatenate([[0], np.cumsum(np.diff(q) > _SAME * q[1:])])
     kept = line < max_lines
     box, q, line = box[kept], q[kept], line[kept]
+    hexagonal = cell.lattice_system in ("hexagonal", "rhombohedral")
     first = np.searchsorted(line, np.arange(line[-1] + 1))
     form = np.einsum("ni,pij,nj->np", box[first], np.array(basis), box[first])
-    return LatticeLines(q[first], 2 * np.bincount(line), form, metric, scale, box, line)
+    return LatticeLines(q[first], 2 * np.bincount(line), form, metric, scale, box, line, hexagonal)
 
 
 def centred(hkl: NDArray[np.integer], centring: str) -> NDArray[np.bool_]:
