@@ -106,8 +106,8 @@ def shortest_monoclinic(metric: NDArray[np.float64], centring: str) -> tuple[NDA
             continue
         turn = np.array([a, [0, 1, 0], c])
         new = turn @ metric @ turn.T
-        # C: (a + b) / 2 is a lattice vector: in the old axes, with C-centring, a must be odd along a, c even.
-        if centring == "C" and (a[0] % 2 == 0 or c[0] % 2 != 0):
+        # C stays C when (a + b) / 2 is still a lattice vector.
+        if centring == "C" and (a[0] % 2 == 0 or a[2] % 2 != 0):
             continue
         if new[0, 2] > 1e-9:
             continue

@@ -78,6 +78,25 @@ class LatticeLines:
         return np.bincount(self.line, ~flags, len(self)) == 0
 
 
+@dataclass(frozen=True)
+class LineAreas:
+    """Integrated intensities of the lines of a lattice as a Gaussian, before anything is said of their sign.
+
+    Their log likelihood is rhs @ x - x @ normal @ x / 2 up to a constant.
+
+    Attributes:
+        lines: n of them.
+        intensity: (n,) areas, not negative.
+        normal: (n, n), inverse covariance of the areas.
+        rhs: (n,).
+    """
+
+    lines: LatticeLines
+    intensity: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    rhs: NDArray[np.float64]
+
+
 def lattice_lines(cell: UnitCell, q_min: float, q_max: float, max_lines: int) -> LatticeLines:
     """Lines of a lattice with q_min < Q < q_max (1/Å^2), the first `max_lines` of them.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from syngony.diffraction.line_shape import thompson_cox_hastings
 from syngony.lattice.cell import UnitCell
-from syngony.lattice.lattice_lines import LatticeLines, lattice_lines
+from syngony.lattice.lattice_lines import LatticeLines, LineAreas, lattice_lines
 from syngony.lattice.pawley_kernels import hat_functions, line_columns, model_of, nonnegative, normal_matrix, slopes
 from syngony.lattice.scan_noise import ScanNoise, scan_noise, without_spikes
 from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
@@ -70,35 +70,27 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class PawleyFit:
-    """Intensities of the lines of a lattice as a Gaussian, before anything is said of their sign.
-
-    Their log likelihood is rhs @ x - x @ normal @ x / 2 up to a constant; background integrated out.
+class PawleyFit(LineAreas):
+    """Areas of the lines (counts times degrees; background integrated out) and what they were fitted with.
 
     Attributes:
-        lines: of the lattice, those within the scan.
-        two_theta: (n,) degrees, where the fit puts them.
+        two_theta: (n,) degrees, where the fit puts the lines.
         fwhm: (n,) degrees.
-        intensity: (n,) areas, counts times degrees, not negative.
-        normal: (n, n), inverse covariance of the areas.
-        rhs: (n,).
         profile: as refined.
         misfit: error of the profile relative to the height of the lines.
         chi_squared: reduced, by counting statistics alone.
     """
 
-    lines: LatticeLines
     two_theta: NDArray[np.float64]
     fwhm: NDArray[np.float64]
-    intensity: NDArray[np.float64]
-    normal: NDArray[np.float64]
-    rhs: NDArray[np.float64]
     profile: Profile
     misfit: float
     chi_squared: float
 
 
-def pawley_fit(pattern: Pattern, cell: UnitCell, *, zero_shift: float = 0.0, max_lines: int = MAX_LINES) -> PawleyFit:
+def pawley_fit(
+    pattern: Pattern, cell: UnitCell, *, zero_shift: float = 0.0, width: float | None = None, max_lines: int = MAX_LINES
+) -> PawleyFit:
     """Fit a scan with the lines of a lattice.
 
     Zero error, displacement, cell, widths and the presence of Kα2 are refined from what is given; the cell
@@ -108,18 +100,22 @@ def pawley_fit(pattern: Pattern, cell: UnitCell, *, zero_shift: float = 0.0, max
         pattern: the scan.
         cell: refined, its centring known.
         zero_shift: degrees, added to calculated angles.
+        width: FWHM of its lines in degrees, to begin with; from the scan when None.
         max_lines: the fit ends at this line.
 
     Raises:
         InputError: no line of the lattice lies within the scan.
     """
     grid, counts = pattern.two_theta, without_spikes(pattern.intensity)
-    first, last = q_from_two_theta(np.array([max(grid[0] - _MARGIN, 0.1), grid[-1]]), pattern.wavelength)
+    first, last = q_from_two_theta(
+        np.array([max(grid[0] - _MARGIN, 0.1), min(grid[-1] + _MARGIN, 179.0)]), pattern.wavelength
+    )
     lines = lattice_lines(cell, float(first), float(last), max_lines)
-    end = two_theta_from_q(lines.q[-1], pattern.wavelength) + 1.0 if len(lines) == max_lines else grid[-1]
+    # Past the last line come others that are not in the fit.
+    end = two_theta_from_q(lines.q[-1], pattern.wavelength) if len(lines) == max_lines else grid[-1]
     kept = grid <= max(float(end), grid[min(len(grid), 50) - 1])
     scan = _Scan.of(grid[kept], counts[kept])
-    return _fit(scan, lines, pattern.wavelength, zero_shift)
+    return _fit(scan, lines, pattern.wavelength, zero_shift, width or _first_width(scan))
 
 
 class _Scan:
@@ -157,8 +153,7 @@ class _State:
     cost: float
 
 
-def _fit(scan: _Scan, lines: LatticeLines, wavelength: float, zero_shift: float) -> PawleyFit:
-    width = _first_width(scan)
+def _fit(scan: _Scan, lines: LatticeLines, wavelength: float, zero_shift: float, width: float) -> PawleyFit:
     weights = 1.0 / scan.noise.variance(scan.counts)
     weights = 1.0 / (1.0 / weights + (0.1 * np.maximum(scan.counts - np.median(scan.counts), 0.0)) ** 2)
     head = lines.head(_SHIFT_LINES)
@@ -191,7 +186,7 @@ def _fit(scan: _Scan, lines: LatticeLines, wavelength: float, zero_shift: float)
         state = _refine(scan, lines, state, weights, zero_shift, iterations)
     positions, fwhm, _ = _geometry(lines, state.profile)
     return PawleyFit(
-        lines, positions[:, 0], fwhm, state.intensity, state.normal, state.rhs, state.profile, misfit, chi_squared
+        lines, state.intensity, state.normal, state.rhs, positions[:, 0], fwhm, state.profile, misfit, chi_squared
     )
 
 
@@ -279,8 +274,10 @@ def _weights(scan: _Scan, state: _State) -> tuple[NDArray[np.float64], float, fl
     high = state.signal > 5.0 * np.sqrt(counting)
     misfit = 0.02
     if high.sum() > 10:
-        ratio = (residual[high] ** 2 - counting[high]) / state.signal[high] ** 2
-        misfit = float(np.clip(math.sqrt(max(float(np.median(ratio)), 0.0)) / 0.67, 0.01, 0.2))
+        worst = residual[high] ** 2 / (counting[high] + (0.1 * state.signal[high]) ** 2)
+        usual = np.flatnonzero(high)[worst <= np.quantile(worst, 0.9)]
+        excess = np.sum(residual[usual] ** 2 - counting[usual]) / np.sum(state.signal[usual] ** 2)
+        misfit = float(np.clip(math.sqrt(max(float(excess), 0.0)), 0.01, 0.2))
     points = max(1.0, 0.5 * (state.profile.gauss + state.profile.size) / float(np.median(np.diff(scan.grid))))
     chi_squared = float(np.mean(residual**2 / counting))
     variance = counting + points * (misfit * state.signal) ** 2
