@@ -127,10 +127,10 @@ def main() -> None:
     if arguments.count:
         numbers = counts(arguments.count)
         header = {
-            "description": "Number of structures in each of the space groups 1 to 230, a row each, by the volume of the "
-            f"primitive cell: edges of the columns at {', '.join(map(str, VOLUME_EDGES))} Å^3.",
-            "source": "Materials Project (A. Jain et al., APL Materials 1, 011002, 2013; CC BY 4.0), release of February "
-            "2025; the training side of the split by reduced formula; spglib at symprec 0.1 Å.",
+            "description": "Number of structures in each of the space groups 1 to 230, a row each, by the volume of "
+            f"the primitive cell: edges of the columns at {', '.join(map(str, VOLUME_EDGES))} Å^3.",
+            "source": "Materials Project (A. Jain et al., APL Materials 1, 011002, 2013; CC BY 4.0), release of "
+            "February 2025; the training side of the split by reduced formula; spglib at symprec 0.1 Å.",
         }
         write("space_group_counts.json", header, "counts", [json.dumps(row) for row in numbers])
         print(f"{sum(map(sum, numbers)):,} structures counted")

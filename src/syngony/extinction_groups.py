@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system
 
-AXIS_PERMUTATIONS: tuple[tuple[int, int, int], ...] = tuple(permutations(range(3)))  # type: ignore[assignment]
+AXIS_PERMUTATIONS: tuple[tuple[int, ...], ...] = tuple(permutations(range(3)))
 """Orders of three axes."""
 
 VOLUME_EDGES = (32, 64, 128, 256, 512, 1024, 2048)

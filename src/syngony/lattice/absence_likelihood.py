@@ -23,48 +23,106 @@ class AbsenceModel:
     Attributes:
         present: mixture of the area of an allowed line.
         alike: the same within a class of lines (those that the same groups forbid), given the class's factor.
-        factors: ((share, factor), ...): pseudosymmetry and atoms in special positions make whole classes weak.
+        factors: ((share, factor), ...), the first factor 1: atoms in special positions make whole classes weak.
+        imitated: share of crystals that imitate another group, for each factor but the first.
         parity: how many lines' worth the parities' factor of 1 is: `parity_factors`.
-        contaminated: share of forbidden lines at whose place something else lies: another phase, Kβ, an error of
-            the profile; `contamination`: its mean area, of the strongest line.
+        foreign: mixture of what lies at the places of forbidden lines, means in units of the strongest line: another
+            phase, Kβ, an error of the profile. The rest of the places are empty.
         temper: exponent of the likelihood; lines are less independent than the test takes them to be.
         smoothing: of the prior, see `space_group_frequencies`.
     """
 
-    present: tuple[tuple[float, float], ...] = ((0.5, 1.3), (0.3, 0.3), (0.2, 0.03))
-    alike: tuple[tuple[float, float], ...] = ((0.7, 1.3), (0.3, 0.3))
-    factors: tuple[tuple[float, float], ...] = ((0.88, 1.0), (0.06, 0.1), (0.03, 0.01), (0.03, 0.001))
-    parity: float = 3.0
-    contaminated: float = 0.1
-    contamination: float = 0.005
-    temper: float = 0.6
+    present: tuple[tuple[float, float], ...] = ((0.7, 3.0), (0.1, 0.6), (0.2, 0.016))
+    alike: tuple[tuple[float, float], ...] = ((0.7, 1.3), (0.3, 0.1))
+    factors: tuple[tuple[float, float], ...] = ((0.82, 1.0), (0.12, 0.1), (0.03, 0.01), (0.03, 0.001))
+    imitated: tuple[float, ...] = (0.05, 0.05, 0.05)
+    parity: float = 2.5
+    foreign: tuple[tuple[float, float], ...] = ((0.07, 0.004), (0.02, 0.02))
+    temper: float = 0.66
     smoothing: float = 20.0
 
 
 MODEL = AbsenceModel()
 
 
+@dataclass(frozen=True)
+class ClassEvidence:
+    """What the areas say of each setting and of each class of lines (those that the same settings forbid).
+
+    Attributes:
+        settings: (s,) ln of the evidence with every allowed line on its own.
+        forbidden: (s, k) True where a setting forbids a class.
+        gains: (k, f) by how much the evidence rises when all lines of an allowed class share each of the
+            model's `factors`.
+    """
+
+    settings: NDArray[np.float64]
+    forbidden: NDArray[np.bool_]
+    gains: NDArray[np.float64]
+
+
 def log_likelihood(
-    areas: LineAreas, settings: tuple[Setting, ...], wavelength: float, model: AbsenceModel = MODEL
+    areas: LineAreas,
+    settings: tuple[Setting, ...],
+    wavelength: float,
+    log_prior: NDArray[np.float64],
+    model: AbsenceModel = MODEL,
 ) -> NDArray[np.float64]:
-    """ln of the likelihood (s,) of each setting, up to a constant common to all."""
+    """ln of the likelihood (s,) of each setting, up to a constant common to all.
+
+    Args:
+        areas: of the lines.
+        settings: s of them.
+        wavelength: Å.
+        log_prior: (s,): crystals imitate common groups more often than rare ones.
+        model: of areas.
+    """
+    return combined(class_evidence(areas, settings, wavelength, model), log_prior, model)
+
+
+def combined(evidence: ClassEvidence, log_prior: NDArray[np.float64], model: AbsenceModel) -> NDArray[np.float64]:
+    """ln of the likelihood (s,) with classes that are weak one by one, and crystals that imitate another group.
+
+    A crystal of lower symmetry is often nearly one of a higher one: then all lines that the other
+    group forbids are weak together.
+    """
+    gains = model.temper * evidence.gains
+    own = np.logaddexp.reduce(np.log(np.array(model.factors)[:, 0]) + gains, axis=1)
+    base = model.temper * evidence.settings + (~evidence.forbidden) @ own
+    if not len(own):
+        return base
+    share = np.array(model.imitated)
+    total = base + np.log1p(-share.sum())
+    for i, forbidden in enumerate(evidence.forbidden):
+        # Those that forbid all that this one does and more.
+        more = evidence.forbidden & ~forbidden
+        others = np.flatnonzero(more.any(1) & (evidence.forbidden | ~forbidden).all(1))
+        if len(others):
+            weight = log_prior[others] - np.logaddexp.reduce(log_prior[others])
+            weak = more[others].astype(float) @ (gains - own[:, None])[:, 1:]
+            weak = weak + weight[:, None] + np.log(share)
+            total[i] = np.logaddexp(total[i], base[i] + np.logaddexp.reduce(weak, axis=None))
+        else:
+            total[i] = base[i]
+    return total
+
+
+def class_evidence(
+    areas: LineAreas, settings: tuple[Setting, ...], wavelength: float, model: AbsenceModel = MODEL
+) -> ClassEvidence:
+    """Evidence of settings and classes, summed over runs of overlapping lines."""
     lines = areas.lines
     forbidden = np.array([lines.all_of(setting.absent(lines.hkl)) for setting in settings])
+    tested: NDArray[np.bool_] = np.asarray(forbidden.any(axis=0))
     scale = expected_areas(areas, wavelength)
-    scale = scale * parity_factors(areas, scale, ~forbidden.any(0), model.parity)
-    return _log_likelihood(areas, forbidden, scale, model)
-
-
-def _log_likelihood(
-    areas: LineAreas, forbidden: NDArray[np.bool_], scale: NDArray[np.float64], model: AbsenceModel
-) -> NDArray[np.float64]:
-    """Sum over runs of overlapping lines, and for each class of lines what its common factor explains."""
+    scale *= parity_factors(areas, scale, np.logical_not(tested), model.parity)
     unit = float(areas.intensity.max(initial=0.0)) or 1.0
-    tested = forbidden.any(0)
-    signature = np.unique(forbidden, axis=1, return_inverse=True)[1].ravel()
+    kinds_of_lines, signature = np.unique(forbidden[:, tested], axis=1, return_inverse=True)
+    kind_of = np.full(len(lines), -1)
+    kind_of[tested] = signature.ravel()
     total = np.zeros(len(forbidden))
-    factors = np.array([factor for _, factor in model.factors])
-    by_class: dict[int, NDArray[np.float64]] = {}
+    factors = [factor for _, factor in model.factors]
+    gains = np.zeros((kinds_of_lines.shape[1], len(factors)))
     for cluster in clusters(areas.normal, tested):
         run = _Run.of(areas, cluster, scale, unit)
         kinds, which = np.unique(forbidden[:, cluster], axis=0, return_inverse=True)
@@ -72,15 +130,10 @@ def _log_likelihood(
         values = np.array([run.evidence(absent, None, 1.0, model) for absent in kinds])
         total += values[which.ravel()]
         free = run.evidence(none, None, 1.0, model)
-        for kind in np.unique(signature[cluster[tested[cluster]]]):
-            own = signature[cluster] == kind
-            gain = np.array([run.evidence(none, own, factor, model) for factor in factors]) - free
-            by_class[int(kind)] = by_class.get(int(kind), np.zeros(len(factors))) + gain
-    share = np.array([part for part, _ in model.factors])
-    for kind, gain in by_class.items():
-        present = ~forbidden[:, np.flatnonzero(signature == kind)[0]]
-        total[present] += np.logaddexp.reduce(np.log(share) + gain)
-    return total
+        for kind in np.unique(kind_of[cluster[tested[cluster]]]):
+            own = kind_of[cluster] == kind
+            gains[kind] += [run.evidence(none, own, factor, model) - free for factor in factors]
+    return ClassEvidence(total, kinds_of_lines, gains)
 
 
 @dataclass
@@ -104,7 +157,7 @@ class _Run:
     def evidence(
         self, absent: NDArray[np.bool_], of_class: NDArray[np.bool_] | None, factor: float, model: AbsenceModel
     ) -> float:
-        size = max(len(model.present), len(model.alike), 2)
+        size = max(len(model.present), len(model.alike), len(model.foreign) + 1)
         weights, scales = np.zeros((len(absent), size)), np.ones((len(absent), size))
         for j, (part, mean) in enumerate(model.present):
             weights[:, j], scales[:, j] = part, mean * self.scale
@@ -113,8 +166,9 @@ class _Run:
             for j, (part, mean) in enumerate(model.alike):
                 weights[of_class, j], scales[of_class, j] = part, factor * mean * self.scale[of_class]
         weights[absent] = 0.0
-        weights[absent, 0], scales[absent, 0] = 1.0 - model.contaminated, 0.0
-        weights[absent, 1], scales[absent, 1] = model.contaminated, model.contamination
+        weights[absent, 0], scales[absent, 0] = 1.0 - sum(part for part, _ in model.foreign), 0.0
+        for j, (part, mean) in enumerate(model.foreign, 1):
+            weights[absent, j], scales[absent, j] = part, mean
         return float(log_evidence(self.normal, self.rhs, weights, scales))
 
 

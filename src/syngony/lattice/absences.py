@@ -55,18 +55,27 @@ def rank_extinction_groups(
         InputError: no line of the cell lies within the scan, or its centring is unknown.
     """
     settings = settings_of(cell.lattice_system, cell.centring)
-    if len({setting.group for setting in settings}) == 1:
+    if len({setting.group for setting in settings}) == 1:  # triclinic
         return (replace(settings[0].group, probability=1.0),)
     width = float(np.median(lines.fwhm)) if lines is not None and len(lines.fwhm) else None
     fit = pawley_fit(pattern, cell, zero_shift=zero_shift, width=width)
-    return ranked(settings, log_likelihood(fit, settings, pattern.wavelength, model), cell, model)
+    return ranked(fit, settings, pattern.wavelength, cell, model)
 
 
 def ranked(
-    settings: tuple[Setting, ...], log_likelihood: NDArray[np.float64], cell: UnitCell, model: AbsenceModel = MODEL
+    areas: LineAreas,
+    settings: tuple[Setting, ...],
+    wavelength: float,
+    cell: UnitCell,
+    model: AbsenceModel = MODEL,
 ) -> tuple[ExtinctionGroup, ...]:
-    """Groups with probabilities from the log likelihoods (s,) of their settings."""
-    score = model.temper * log_likelihood + log_prior(settings, cell, model)
+    """Groups with their probabilities from the areas of the cell's lines."""
+    prior = log_prior(settings, cell, model)
+    return summed(settings, log_likelihood(areas, settings, wavelength, prior, model) + prior)
+
+
+def summed(settings: tuple[Setting, ...], score: NDArray[np.float64]) -> tuple[ExtinctionGroup, ...]:
+    """Groups with probabilities from the logarithms (s,) of what speaks for their settings."""
     weights = np.exp(score - score.max())
     weights /= weights.sum()
     total: dict[ExtinctionGroup, float] = {}
@@ -141,5 +150,4 @@ def rank_from_lines(
         normal[np.ix_(members, members)] += weight
         rhs[members] = weight * areas[row] if seen else 0.0
         share[members] = areas[row] / len(members) if seen else 0.0
-    likelihood = log_likelihood(LineAreas(lines, share, normal, rhs), settings, wavelength, model)
-    return ranked(settings, likelihood, cell, model)
+    return ranked(LineAreas(lines, share, normal, rhs), settings, wavelength, cell, model)

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony.errors import InputError
 from syngony.extinction_groups import AXIS_PERMUTATIONS, ExtinctionGroup, absences, extinction_groups
 from syngony.lattice.lattice_lines import centred
 
@@ -47,6 +48,9 @@ def settings_of(lattice_system: str, centring: str) -> tuple[Setting, ...]:
     """Every extinction group of a Bravais lattice in every distinct setting of the cell's axes.
 
     Orthorhombic axes may come in any order, monoclinic ones (b unique) in any choice of a and c.
+
+    Raises:
+        InputError: there is no such Bravais lattice.
     """
     box = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3, indexing="ij"), -1).reshape(-1, 3)
     allowed = centred(box, centring)
@@ -63,4 +67,8 @@ def settings_of(lattice_system: str, centring: str) -> tuple[Setting, ...]:
                 continue
             setting = Setting(group, axes)
             found.setdefault(setting.absent(box).tobytes(), setting)
+    if not found:
+        raise InputError(
+            f"no conventional {lattice_system} cell has centring {centring}: reduce it to a Bravais lattice"
+        )
     return tuple(found.values())

@@ -81,14 +81,15 @@ def log_evidence(normal, rhs, weights, scales):
         second = 2.0 * (weights[k] * scales[k] ** 2).sum()
         variance = max(second - first * first, 1e-12)
         precision[k], shift[k] = 1.0 / variance, first / variance
-    covariance = np.linalg.inv(normal + np.diag(precision))
-    mean = covariance @ (rhs + shift)
     for sweep in range(_SWEEPS):
         change = 0.0
+        # Rank-one updates lose digits where precisions span many decades.
+        covariance = np.linalg.inv(normal + np.diag(precision))
+        mean = covariance @ (rhs + shift)
         for k in range(m):
-            left = 1.0 / covariance[k, k] - precision[k]
-            if left <= 1e-12 * precision[k]:
-                left = 1e-12 * precision[k] + 1e-300
+            if not covariance[k, k] > 0.0:
+                continue
+            left = max(1.0 / covariance[k, k] - precision[k], 1e-9 * precision[k])
             cavity = 1.0 / left
             centre = cavity * (mean[k] / covariance[k, k] - shift[k])
             log_integral, tilted_mean, tilted_variance = _tilted(centre, cavity, weights[k], scales[k])
@@ -106,7 +107,9 @@ def log_evidence(normal, rhs, weights, scales):
             change = max(change, abs(tilted_mean - mean[k]) / math.sqrt(covariance[k, k] + tilted_variance))
             precision[k], shift[k] = new_precision, new_shift
             column = covariance[:, k].copy()
-            covariance -= np.outer(column, column) * (delta / (1.0 + delta * column[k]))
+            divisor = 1.0 + delta * column[k]
+            if divisor > 1e-9:
+                covariance -= np.outer(column, column) * (delta / divisor)
             mean = covariance @ (rhs + shift)
         if change < _SETTLED:
             break
