@@ -29,16 +29,18 @@ class AbsenceModel:
         foreign: mixture of what lies at the places of forbidden lines, means in units of the strongest line: another
             phase, Kβ, an error of the profile. The rest of the places are empty.
         temper: exponent of the likelihood; lines are less independent than the test takes them to be.
+        trust: exponent of the prior: what comes to a diffractometer is not distributed as what is in a database.
         smoothing: of the prior, see `space_group_frequencies`.
     """
 
-    present: tuple[tuple[float, float], ...] = ((0.7, 3.0), (0.1, 0.6), (0.2, 0.016))
-    alike: tuple[tuple[float, float], ...] = ((0.7, 1.3), (0.3, 0.1))
-    factors: tuple[tuple[float, float], ...] = ((0.82, 1.0), (0.12, 0.1), (0.03, 0.01), (0.03, 0.001))
-    imitated: tuple[float, ...] = (0.05, 0.05, 0.05)
-    parity: float = 2.5
-    foreign: tuple[tuple[float, float], ...] = ((0.07, 0.004), (0.02, 0.02))
-    temper: float = 0.66
+    present: tuple[tuple[float, float], ...] = ((0.55, 2.2), (0.3, 1.0), (0.15, 0.0015))
+    alike: tuple[tuple[float, float], ...] = ((0.09, 20.0), (0.53, 0.37), (0.38, 0.14))
+    factors: tuple[tuple[float, float], ...] = ((0.859, 1.0), (0.139, 0.1), (0.001, 0.01), (0.001, 0.001))
+    imitated: tuple[float, ...] = (0.21, 0.004, 0.001)
+    parity: float = 0.75
+    foreign: tuple[tuple[float, float], ...] = ((0.03, 0.024), (0.056, 0.0066))
+    temper: float = 0.8
+    trust: float = 0.85
     smoothing: float = 20.0
 
 

@@ -89,7 +89,7 @@ def log_prior(settings: tuple[Setting, ...], cell: UnitCell, model: AbsenceModel
     """ln of the prior (s,): how often the group's space groups occur at this volume, shared by its settings."""
     centred_cells = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3}
     frequencies = space_group_frequencies(cell.volume / centred_cells[cell.centring], model.smoothing)
-    size = [sum(frequencies[n - 1] for n in setting.group.space_groups) for setting in settings]
+    size = [sum(frequencies[n - 1] for n in setting.group.space_groups) ** model.trust for setting in settings]
     variants = [sum(other.group == setting.group for other in settings) for setting in settings]
     prior = np.array(size) / np.array(variants)
     return np.log(prior / prior.sum())
