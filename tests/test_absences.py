@@ -224,3 +224,15 @@ def test_evidence_agrees_with_quadrature():
     one = 0.97 * prior(0) @ alone + 0.03 * prior(0) @ likelihood @ foreign
     found = log_evidence(normal, rhs, np.array([[0.6, 0.4], [0.97, 0.03]]), np.array([[1.0, 0.1], [0.0, 0.2]]))
     assert found == pytest.approx(np.log(one), abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["one point", "noise about zero", "few points"])
+def test_scans_that_say_nothing(kind):
+    """No crash, and probabilities still."""
+    rng = np.random.default_rng(0)
+    two_theta = np.linspace(10, 60, 25 if kind == "few points" else 500)
+    intensity = np.zeros(len(two_theta)) if kind == "one point" else rng.normal(size=len(two_theta))
+    intensity[-1] = 5.0
+    pattern = Pattern(two_theta, intensity, "CuKa")
+    for cell in (UnitCell(12, 14, 16, 90, 90, 90, "P", "orthorhombic"), UnitCell(3, 3, 3, 90, 90, 90, "P", "cubic")):
+        assert sum(group.probability for group in rank_extinction_groups(pattern, cell)) == pytest.approx(1.0)

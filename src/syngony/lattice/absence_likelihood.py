@@ -46,6 +46,8 @@ class AbsenceModel:
 
 MODEL = AbsenceModel()
 
+_EXPECTED = (1e-6, 30.0)  # areas relative to the strongest line: beyond, the regression has run away
+
 
 @dataclass(frozen=True)
 class ClassEvidence:
@@ -116,9 +118,11 @@ def class_evidence(
     lines = areas.lines
     forbidden = np.array([lines.all_of(setting.absent(lines.hkl)) for setting in settings])
     tested: NDArray[np.bool_] = np.asarray(forbidden.any(axis=0))
+    if not areas.intensity.any():  # no line at all: nothing is known
+        return ClassEvidence(np.zeros(len(forbidden)), forbidden[:, :0], np.zeros((0, len(model.factors))))
     scale = expected_areas(areas, wavelength)
     scale *= parity_factors(areas, scale, np.logical_not(tested), model.parity)
-    unit = float(areas.intensity.max(initial=0.0)) or 1.0
+    unit = float(areas.intensity.max())
     kinds_of_lines, signature = np.unique(forbidden[:, tested], axis=1, return_inverse=True)
     kind_of = np.full(len(lines), -1)
     kind_of[tested] = signature.ravel()
@@ -154,7 +158,7 @@ class _Run:
         rhs = (areas.rhs[cluster] - areas.normal[cluster][:, others] @ areas.intensity[others]) * unit
         normal[np.diag_indices(len(cluster))] *= 1.0 + 1e-5
         normal[np.diag_indices(len(cluster))] += 1e-6
-        return cls(normal, rhs, scale[cluster] / unit)
+        return cls(normal, rhs, np.clip(scale[cluster] / unit, *_EXPECTED))
 
     def evidence(
         self, absent: NDArray[np.bool_], of_class: NDArray[np.bool_] | None, factor: float, model: AbsenceModel

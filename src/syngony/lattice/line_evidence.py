@@ -19,15 +19,18 @@ _LN_2PI = math.log(2.0 * math.pi)
 
 @njit(cache=True, error_model="numpy")
 def _tail(x):
-    """ln of the normal distribution function at x, and the ratio of the density to it."""
+    """ln of the normal distribution function at x; mean and variance of a unit Gaussian at x cut off below 0."""
     if x > -6.0:
         below = 0.5 * math.erfc(-x / math.sqrt(2.0))
-        density = math.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-        return math.log(below), density / below
-    # Asymptotic series of Mills' ratio (Abramowitz & Stegun 26.2.12).
+        ratio = math.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi) / below
+        return math.log(below), ratio + x, 1.0 - ratio * (ratio + x)
+    # Asymptotic series of Mills' ratio (Abramowitz & Stegun 26.2.12); far out the differences cancel.
     z = 1.0 / (x * x)
     mills = (1.0 - z * (1.0 - 3.0 * z * (1.0 - 5.0 * z * (1.0 - 7.0 * z)))) / -x
-    return -0.5 * x * x - 0.5 * _LN_2PI + math.log(mills), 1.0 / mills
+    log_below = -0.5 * x * x - 0.5 * _LN_2PI + math.log(mills)
+    if x > -30.0:
+        return log_below, 1.0 / mills + x, 1.0 - (1.0 / mills + x) / mills
+    return log_below, (1.0 - 2.0 * z) / -x, z * (1.0 - 6.0 * z)
 
 
 @njit(cache=True, error_model="numpy")
@@ -48,13 +51,13 @@ def _tilted(mean, variance, weights, scales):
             means[j], squares[j] = 0.0, 0.0
         else:
             moved = mean - variance / scales[j]
-            log_below, ratio = _tail(moved / deviation)
+            log_below, cut_mean, cut_variance = _tail(moved / deviation)
             logs[j] = (
                 math.log(weights[j] / scales[j]) - mean / scales[j]
                 + 0.5 * variance / (scales[j] * scales[j]) + log_below
             )  # fmt: skip
-            means[j] = max(moved + deviation * ratio, 0.0)
-            squares[j] = max(variance * (1.0 - ratio * (ratio + moved / deviation)), 1e-6 * variance) + means[j] ** 2
+            means[j] = max(deviation * cut_mean, 0.0)
+            squares[j] = max(variance * cut_variance, 0.0) + means[j] ** 2
         top = max(top, logs[j])
     total, first, second = 0.0, 0.0, 0.0
     for j in range(count):
@@ -63,7 +66,7 @@ def _tilted(mean, variance, weights, scales):
         first += share * means[j]
         second += share * squares[j]
     first /= total
-    return top + math.log(total), first, max(second / total - first * first, 1e-9 * variance)
+    return top + math.log(total), first, max(second / total - first * first, 1e-12 * variance)
 
 
 @njit(cache=True, error_model="numpy")

@@ -27,7 +27,8 @@ MAX_LINES = 260
 
 _WIDEST_SHIFT = 0.18  # degrees: zero error and displacement of a bad instrument together
 _MOST_SHIFTS = 10  # on either side
-_SHIFT_LINES = 60
+_SHIFT_LINES, _TRIAL_LINES = 60, 110  # enough to find the shift, and to tell a doublet from a line
+_POINTS_PER_WIDTH = 8
 _MARGIN = 0.3  # degrees: lines just outside the scan still show their tails
 
 
@@ -76,13 +77,27 @@ def pawley_fit(
     # Past the last line come others that are not in the fit.
     end = two_theta_from_q(lines.q[-1], pattern.wavelength) if len(lines) == max_lines else grid[-1]
     kept = grid <= max(float(end), grid[min(len(grid), 50) - 1])
-    scan = Scan.of(grid[kept], counts[kept])
-    return _fit(scan, lines, pattern.wavelength, zero_shift, width or _first_width(scan))
+    grid, counts = grid[kept], counts[kept]
+    width = width or _first_width(grid, counts)
+    return _fit(Scan.of(*_binned(grid, counts, width)), lines, pattern.wavelength, zero_shift, width)
+
+
+def _binned(
+    grid: NDArray[np.float64], counts: NDArray[np.float64], width: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scan with so many points averaged that a FWHM holds eight or more: finer steps only cost time."""
+    size = int(width / _POINTS_PER_WIDTH / float(np.median(np.diff(grid))))
+    if size < 2:
+        return grid, counts
+    whole = len(grid) // size * size
+    return grid[:whole].reshape(-1, size).mean(1), counts[:whole].reshape(-1, size).mean(1)
 
 
 def _fit(scan: Scan, lines: LatticeLines, wavelength: float, zero_shift: float, width: float) -> PawleyFit:
-    weights = 1.0 / scan.noise.variance(scan.counts)
-    weights = 1.0 / (1.0 / weights + (0.1 * np.maximum(scan.counts - np.median(scan.counts), 0.0)) ** 2)
+    """Shift by trial, radiation by trial, then the profile with weights that follow it."""
+    # Before there is a curve: a tenth of what stands above the background may be the profile's error.
+    above = np.maximum(scan.counts - np.median(scan.counts), 0.0)
+    weights = 1.0 / (scan.noise.variance(scan.counts) + (0.1 * above) ** 2)
     head = lines.head(_SHIFT_LINES)
     front = scan.until(float(two_theta_from_q(head.q[-1], wavelength)) + 0.5)
     candidates = []
@@ -98,15 +113,17 @@ def _fit(scan: Scan, lines: LatticeLines, wavelength: float, zero_shift: float, 
     for state in candidates:
         chosen.setdefault(state.profile.radiation, state)
     tried = []
+    head = lines.head(_TRIAL_LINES)
+    front = scan.until(float(two_theta_from_q(head.q[-1], wavelength)) + 0.5) if len(head) < len(lines) else scan
+    first = weights[: len(front.grid)]
     for state in chosen.values():
-        state = solve(scan, lines, state.profile, weights)
+        state = solve(front, head, state.profile, first)
         for _ in range(2):
-            state = refine(scan, lines, state, weights, zero_shift, 4)
-            own, _, _ = _weights(scan, state)
-            state = refine(scan, lines, solve(scan, lines, state.profile, own, state.intensity), own, zero_shift, 3)
-        state = solve(scan, lines, state.profile, weights, state.intensity)
-        tried.append(state)
-    state = min(tried, key=lambda found: _robust_cost(scan, found))
+            state = refine(front, head, state, first, zero_shift, 4)
+            own, _, _ = _weights(front, state)
+            state = refine(front, head, solve(front, head, state.profile, own, state.intensity), own, zero_shift, 3)
+        tried.append(solve(front, head, state.profile, first, state.intensity))
+    state = solve(scan, lines, min(tried, key=lambda found: _robust_cost(front, found)).profile, weights)
     for iterations in (4, 4, 0):
         weights, misfit, chi_squared = _weights(scan, state)
         state = solve(scan, lines, state.profile, weights, state.intensity)
@@ -129,9 +146,9 @@ def _radiations(wavelength: float) -> list[tuple[tuple[float, float], ...]]:
     return [((wavelength, 1.0),)]
 
 
-def _first_width(scan: Scan) -> float:
+def _first_width(grid: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     """FWHM, degrees, of the strongest lines: median of up to six."""
-    counts = scan.counts - np.median(scan.counts)
+    counts = counts - np.median(counts)
     free, widths = np.ones(len(counts), dtype=bool), []
     for _ in range(6):
         top = int(np.argmax(np.where(free, counts, -np.inf)))
@@ -142,9 +159,9 @@ def _first_width(scan: Scan) -> float:
             low -= 1
         while high < len(counts) - 1 and counts[high] > 0.5 * counts[top]:
             high += 1
-        widths.append(scan.grid[high] - scan.grid[low])
+        widths.append(grid[high] - grid[low])
         free[max(0, 2 * low - top) : 2 * high - top + 1] = False
-    step = float(np.median(np.diff(scan.grid)))
+    step = float(np.median(np.diff(grid)))
     return float(np.clip(np.median(widths) if widths else 0.1, 1.5 * step, 1.5))
 
 
