@@ -11,6 +11,7 @@ import typer
 
 from syngony.cli import data, learning
 from syngony.cli.determine import determine
+from syngony.cli.index import index
 from syngony.cli.paper import paper
 from syngony.cli.simulate import simulate
 from syngony.errors import SyngonyError
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(no_args_is_help=True)(determine)
+app.command(no_args_is_help=True)(index)
 app.add_typer(data.app, name="data")
 app.command(no_args_is_help=True)(simulate)
 app.command()(learning.train)

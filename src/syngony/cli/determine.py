@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from syngony.cli.console import as_json, complain, print_lines
 
 if TYPE_CHECKING:
     from syngony.determination import Determination
@@ -24,7 +24,7 @@ def determine(
         str | None,
         typer.Option("--wavelength", "-w", help="Å or a tube line (1.5406, CuKa), where the file states none."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="Write one row a scan.")] = None,
     model: Annotated[str, typer.Option(help="A shipped network's name, or an .onnx file.")] = "mobilenetv2",
 ) -> None:
@@ -41,7 +41,7 @@ def determine(
         if csv_path is not None:
             _check_writable(csv_path)
     except SyngonyError as error:
-        _complain(str(error))
+        complain(str(error))
         raise typer.Exit(2) from None
     results: list[Determination] = []
     with progress_bar("determining", "scans") as update:
@@ -49,8 +49,8 @@ def determine(
             if len(files) > 1:
                 update(done, len(files))
             results.append(_determine_file(path, wavelength, network))
-    if as_json:
-        print(_json(results))
+    if json_output:
+        print(as_json([result.as_dict() for result in results]))
     else:
         _print([result for result in results if result.error is None])
     if csv_path is not None:
@@ -76,46 +76,15 @@ def _determine_file(path: Path, wavelength: str | None, network: Network) -> Det
         reason = "not enough memory for this scan"
     except OSError as error:
         reason = error.strerror or str(error)
-    _complain(f"{path}: {reason}")
+    complain(f"{path}: {reason}")
     return Determination(str(path), error=reason)
 
 
-def _complain(message: str) -> None:
-    """One line on stderr, whatever characters a file name or a header brings."""
-    print(f"syngony: {_one_line(message)}", file=sys.stderr)
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def _json(results: list[Determination]) -> str:
-    listed = [result.as_dict() for result in results]
-    text = json.dumps(listed, indent=1, ensure_ascii=False)
-    return text if _printable(text) else json.dumps(listed, indent=1)
-
-
-def _printable(text: str) -> bool:
-    """Whether stdout's encoding has all characters of the text."""
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _print(results: list[Determination]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     for place, result in enumerate(results):
         if place:
-            console.print()
-        for text, style in _lines(result):
-            safe = _one_line(text)
-            if not _printable(safe):
-                safe = safe.replace("█", "#").encode("ascii", "replace").decode()
-            console.print(safe, style=style, markup=False)
+            print()
+        print_lines(_lines(result))
 
 
 def _lines(result: Determination) -> list[tuple[str, str]]:
