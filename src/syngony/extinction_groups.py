@@ -31,9 +31,9 @@ class ExtinctionGroup:
     """Space groups that a powder pattern cannot tell apart by absences.
 
     Attributes:
-        symbol: as in International Tables for Crystallography A, table 3.1.4.1, in the standard setting of the
-            highest of its space groups; ``-`` stands for a direction without absences. Symbols are unique within a
-            lattice system only: ``P - - -`` is orthorhombic, tetragonal, hexagonal and cubic.
+        symbol: as in International Tables for Crystallography A (5th edition), table 3.1.4.1, in the standard setting
+            of the space group `setting`; ``-`` stands for a direction without absences. Symbols are unique within
+            a lattice system only: ``P - - -`` is orthorhombic, tetragonal, hexagonal and cubic.
         space_groups: their numbers, increasing.
         probability: 1 in the table, that of the group given a pattern in a ranking.
         lattice_system: ``triclinic`` to ``cubic``, with ``rhombohedral`` and ``hexagonal``, which takes the other
