@@ -4,8 +4,8 @@
     python benchmarks/lattice.py --measured ../shared/data/measured_patterns.parquet
 
 Structures: so many of each crystal system, drawn with a fixed seed, with the symmetry of their labels
-(spglib). *ideal*: their first 30 lines above 1 % of the strongest, exact (CuKa; lines nearer than 0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by
-`find_lines`. A cell is right when its reduced primitive cell agrees with the truth within 1 % in lengths and
+(spglib). *ideal*: their first 30 lines above 1 % of the strongest, exact (CuKa; lines nearer than
+0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by `find_lines`. A cell is right when its reduced primitive cell agrees with the truth within 1 % in lengths and
 1 degree in angles; a sublattice or superlattice of the truth is wrong, and counted as *derivative*;
 *hidden* are ideal lists that a smaller cell explains to the last line: what tells the truth is below 1 %.
 Every structure is searched in full down to triclinic unless a cell is beyond doubt before.
@@ -186,7 +186,8 @@ def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
 def hides(found, truth: np.ndarray) -> bool:
     """Whether the first cell is smaller than the truth and explains every line: no line that is given tells."""
     first = found.cells[0]
-    return first.cell.primitive_volume < 0.9 * np.sqrt(np.linalg.det(truth)) and bool(first.indexed.all())
+    smaller = first.cell.primitive_volume < 0.9 * np.sqrt(np.linalg.det(truth))
+    return bool(smaller and first.indexed.all())
 
 
 def tell(row: dict, truth: np.ndarray, found) -> None:

@@ -64,9 +64,9 @@ def _index_file(
     from syngony.errors import SyngonyError
     from syngony.lattice.absences import rank_extinction_groups, rank_from_lines
     from syngony.lattice.indexing import index_lines
+    from syngony.lattice.line_file import read_lines
     from syngony.lattice.lines import find_lines
     from syngony.readers import read_pattern
-    from syngony.lattice.line_file import read_lines
 
     empty: dict[str, Any] = {"file": str(path), "wavelength": None, "error": None, "warnings": []}
     try:

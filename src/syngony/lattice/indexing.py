@@ -183,8 +183,10 @@ def index_lines(lines: Lines, time_budget: float | None = DEFAULT_BUDGET, zero_s
     stray = stray_probability(lines)
     fitted = np.isfinite(lines.significance)
     uncertainty = np.where(fitted, np.hypot(lines.position_uncertainty, _ALIGNMENT), lines.position_uncertainty)
-    found = search(lines.two_theta, lines.wavelength, uncertainty, 1.0 - stray, stray, settings)
-    everything = judge_of(lines.two_theta, lines.wavelength, uncertainty, 1.0 - stray, stray, settings)
+    weight = (1.0 - stray) * (0.3 + np.sqrt(lines.intensity / 100.0))
+    evidence = (lines.two_theta, lines.wavelength, uncertainty, weight, stray, settings)
+    found = search(*evidence)
+    everything = judge_of(*evidence)
     cells = [
         _indexed(candidate, everything, lines)
         for candidate in ranked(found, _MOST_CELLS)
@@ -206,7 +208,7 @@ def stray_probability(lines: Lines) -> NDArray[np.float64]:
     given = np.isinf(lines.significance)
     weak = np.exp(-lines.intensity / 5.0)
     unsure = np.exp(-np.where(given, 1e9, lines.significance) / 5.0)
-    return np.where(given, 0.02, 0.02 + 0.13 * weak + 0.2 * unsure)
+    return np.where(given, 0.02, 0.005 + 0.035 * np.exp(-lines.intensity / 15.0) + 0.11 * weak + 0.2 * unsure)
 
 
 def _indexed(candidate: Candidate, everything: Judge, lines: Lines) -> IndexedCell:

@@ -42,6 +42,10 @@ MOST_JUDGED = 40
 """Lines of lowest angle, weak ones too, that decide between lattices."""
 
 _ENOUGH = 18
+_UNEXPLAINED = (0.45, 0.4, 0.4, 0.3, 0.25, 0.25)
+"""Share of the lines, by weight, that a trial of each symmetry may leave unexplained: chance explains little
+where parameters are few."""
+
 _ORDER = ((CUBIC, TETRAGONAL, HEXAGONAL), (ORTHORHOMBIC,), (MONOCLINIC,), (TRICLINIC,))
 
 _ZONES, _ZONES_A_PORTION = 600, 25
@@ -59,7 +63,6 @@ class SearchSettings:
         max_volume, min_volume: Å^3, of the primitive cell.
         max_axis: Å, of the reduced cell.
         zero_spread: standard deviation of the zero shift, degrees; 0 for lines that have none.
-        unexplained: share of the lines (by weight) that may stay unexplained.
         systems: metric symmetries to try.
     """
 
@@ -68,7 +71,6 @@ class SearchSettings:
     max_volume: float = 4000.0
     max_axis: float = 60.0
     zero_spread: float = 0.06
-    unexplained: float = 0.25
     systems: tuple[int, ...] = (CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC, MONOCLINIC, TRICLINIC)
 
 
@@ -120,8 +122,8 @@ def search(
         if not wanted:
             continue
         oblique = wanted[0] in (MONOCLINIC, TRICLINIC)
-        shifts = [(zero, observe(two_theta[sure] - zero, wavelength, uncertainty[sure], weight[sure], stray[sure], roam))
-                  for zero, roam in _shifts(settings, oblique)]  # fmt: skip
+        some = (wavelength, uncertainty[sure], weight[sure], stray[sure])
+        shifts = [(zero, observe(two_theta[sure] - zero, *some, roam)) for zero, roam in _shifts(settings, oblique)]
         if oblique:
             shifts = sorted(shifts, key=lambda pair: -_zone_evidence(pair[1]))[:_LIKELIEST_SHIFTS]
         for zero, seen in shifts:
@@ -142,7 +144,7 @@ def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]
     """
     if settings.zero_spread == 0:
         return [(0.0, 0.0)]
-    grid = (0.0, 0.025, -0.025, 0.05, -0.05, 0.075, -0.075, 0.1, -0.1) if oblique else (0.0, 0.07, -0.07)
+    grid = [0.025 * step for step in range(-6, 7)] if oblique else [0.0, 0.06, -0.06, 0.12, -0.12]
     return [(zero, 0.008 if oblique else 0.025) for zero in grid]
 
 
@@ -190,7 +192,11 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
         hopeless = pool.score[place] < max(best, pool.score[order[0]]) - 25 and number >= 3
         if not math.isfinite(pool.score[place]) or hopeless:
             break
-        family = state.judge.family(symmetry, pool.parameters[place], zero)
+        family = [
+            candidate
+            for candidate in state.judge.family(symmetry, pool.parameters[place], zero)
+            if candidate.metric.max() <= state.settings.max_axis**2
+        ]
         state.found += family
         best = max([best, *(c.log_odds for c in family)])
     if state.found and not math.isinf(best):
@@ -224,7 +230,7 @@ def _run(symmetry: int, observed: Observed, work: Work, state: _State) -> Pool:
     """All trials of one metric symmetry."""
     pool = new_pool()
     least, most = _volume_limits(symmetry, observed, state.settings)
-    for trials in _portions(symmetry, observed, work, pool, least, most, state.settings.unexplained):
+    for trials in _portions(symmetry, observed, work, pool, least, most, _UNEXPLAINED[symmetry]):
         if state.out_of_time or pool.score.max() > _CERTAIN * len(observed.q):
             break
         trials()
