@@ -20,17 +20,17 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
+from syngony.absences.ranking import rank_extinction_groups
 from syngony.diffraction.conditions import Conditions
 from syngony.diffraction.laboratory import Laboratory, measure
 from syngony.diffraction.phase import Phase
 from syngony.errors import SyngonyError
 from syngony.extinction_groups import AXIS_PERMUTATIONS, ExtinctionGroup, extinction_group_of
-from syngony.lattice.absences import rank_extinction_groups
-from syngony.lattice.cell import UnitCell, parameters_of
 from syngony.learning.split import sides_of
 from syngony.pattern import Pattern
 from syngony.structure_table import StructureRecord, read_table
 from syngony.symmetry import CRYSTAL_SYSTEMS, LABEL_TOLERANCE, crystal_system_index
+from syngony.unit_cell import UnitCell, parameters_of
 
 
 class Case(NamedTuple):

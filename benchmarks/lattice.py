@@ -3,12 +3,12 @@
     python benchmarks/lattice.py ../shared/data/materials_project.parquet --per-system 100
     python benchmarks/lattice.py --measured ../shared/data/measured_patterns.parquet
 
-Structures: so many of each crystal system, drawn with a fixed seed, with the symmetry of their labels
-(spglib). *ideal*: their first 30 lines above 1 % of the strongest, exact (CuKa; lines nearer than
-0.02 degrees are one). *lab*: a scan drawn by `Laboratory`, its lines by `find_lines`. A cell is right when its reduced primitive cell agrees with the truth within 1 % in lengths and
-1 degree in angles; a sublattice or superlattice of the truth is wrong, and counted as *derivative*;
-*hidden* are ideal lists that a smaller cell explains to the last line: what tells the truth is below 1 %.
-Every structure is searched in full down to triclinic unless a cell is beyond doubt before.
+Structures: so many of each crystal system, drawn with a fixed seed, with the symmetry of their labels (spglib).
+*ideal*: their first 30 lines above 1 % of the strongest, exact (CuKa; lines nearer than 0.02 degrees are one).
+*lab*: a scan drawn by `Laboratory`, its lines by `find_lines`. A cell is right when its reduced primitive cell agrees
+with the truth within 1 % in lengths and 1 degree in angles; a sublattice or superlattice of the truth is wrong, and
+counted as *derivative*; *hidden* are ideal lists that a smaller cell explains to the last line: what tells the truth
+is below 1 %. Every pattern is searched down to triclinic unless a cell is beyond doubt before.
 
 Measured: scans of high confidence; a success is a first cell of the labelled lattice system that explains
 85 % of the intensity of the lines. Nothing is fitted to them.
@@ -33,9 +33,9 @@ from syngony.diffraction.phase import Phase
 from syngony.diffraction.reflections import reflections
 from syngony.diffraction.texture import symmetric_strain
 from syngony.errors import StructureError
-from syngony.lattice import index_lines, index_pattern
+from syngony.lattice import IndexedCell, index_lines, index_pattern
 from syngony.lattice.comparison import is_derivative, same_lattice
-from syngony.lattice.lines import Lines
+from syngony.lines.lines import Lines
 from syngony.pattern import Pattern
 from syngony.structure import Structure
 from syngony.structure_table import StructureRecord, read_table
@@ -94,16 +94,17 @@ def sample(arguments: argparse.Namespace) -> list[tuple[str, StructureRecord, St
     systems = np.array([CRYSTAL_SYSTEMS[crystal_system_index(int(n))] for n in numbers])
     rng = np.random.default_rng(arguments.seed)
     part, parts = (int(x) for x in arguments.part.split("/"))
-    chosen = []
+    chosen: list[tuple[int, str, int, int]] = []
     for system in CRYSTAL_SYSTEMS:
         rows = rng.permutation(np.flatnonzero(systems == system))[: arguments.per_system]
         if system in arguments.systems:
-            chosen += [(system, int(row), int(rows[i - 1])) for i, row in enumerate(rows)][part::parts]
+            chosen += [(i, system, int(row), int(rows[i - 1])) for i, row in enumerate(rows)][part::parts]
+    chosen.sort(key=lambda choice: choice[0])  # one of each system in turn, so that a part of a run is a sample too
 
     def records(place: int) -> list[StructureRecord]:
         return [StructureRecord.from_row(row) for row in table.take([c[place] for c in chosen]).to_pylist()]
 
-    return list(zip([c[0] for c in chosen], records(1), records(2), strict=True))
+    return list(zip([c[1] for c in chosen], records(2), records(3), strict=True))
 
 
 def standardised(structure: Structure) -> Structure:
@@ -190,15 +191,23 @@ def hides(found, truth: np.ndarray) -> bool:
     return bool(smaller and first.indexed.all())
 
 
+def describe(cell: IndexedCell) -> str:
+    """A found cell in one line."""
+    return (
+        f"{np.round(cell.cell.parameters, 3)} {cell.cell.lattice_system} {cell.cell.centring} "
+        f"V {cell.cell.primitive_volume:.1f} score {cell.score:.1f} {cell.lines_indexed}/{cell.lines_total} "
+        f"{cell.intensity_explained:.2f}"
+    )
+
+
 def tell(row: dict, truth: np.ndarray, found) -> None:
     """One failure, to look at."""
-    from syngony.lattice.cell import parameters_of
     from syngony.lattice.comparison import reduced_metric
+    from syngony.unit_cell import parameters_of
 
     print(row, "truth", np.round(parameters_of(reduced_metric(truth)), 3), f"V {np.sqrt(np.linalg.det(truth)):.1f}")
     for cell in found.cells[:3]:
-        print("  ", np.round(cell.cell.parameters, 3), cell.cell.centring, cell.cell.lattice_system,
-              f"V {cell.cell.primitive_volume:.1f} score {cell.score:.1f} {cell.lines_indexed}/{cell.lines_total}")  # fmt: skip
+        print("  ", describe(cell))
 
 
 def measured(arguments: argparse.Namespace) -> list[dict]:
@@ -231,8 +240,7 @@ def measured(arguments: argparse.Namespace) -> list[dict]:
         if arguments.verbose and verdict != "right":
             print(rows[-1], systems)
             for cell in found.cells[:3]:
-                print("  ", np.round(cell.cell.parameters, 3), cell.cell.centring, cell.cell.lattice_system,
-                      f"score {cell.score:.1f} {cell.lines_indexed}/{cell.lines_total} {cell.intensity_explained:.2f}")  # fmt: skip
+                print("  ", describe(cell))
     return rows
 
 

@@ -38,8 +38,8 @@ from syngony.diffraction.measure import line_areas
 from syngony.diffraction.phase import Phase
 from syngony.diffraction.texture import axis_cosines_squared, march_dollase, preferred_axis, strained_q
 from syngony.errors import StructureError
-from syngony.lattice.lines import Lines, find_lines
-from syngony.lattice.tube import kalpha_doublet
+from syngony.lines.lines import Lines, find_lines
+from syngony.lines.tube import kalpha_doublet
 from syngony.pattern import Pattern
 from syngony.structure_table import StructureRecord, read_table
 
@@ -300,7 +300,7 @@ def plot(pattern: Pattern, truth: Truth | None, path: Path) -> None:
     """The scan in three strips, root of the intensity, with background, found (red) and true (green) lines."""
     from matplotlib import pyplot
 
-    from syngony.lattice.background import separate_background
+    from syngony.lines.background import separate_background
 
     lines = find_lines(pattern)
     background, noise = separate_background(pattern)

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from conftest import halite, rutile
 
+from syngony.absences.group_settings import settings_of
+from syngony.absences.line_evidence import log_evidence
+from syngony.absences.pawley import pawley_fit
+from syngony.absences.ranking import rank_extinction_groups, rank_from_lines
 from syngony.diffraction.conditions import Conditions, tube
 from syngony.diffraction.measure import measure
 from syngony.diffraction.phase import Phase
 from syngony.diffraction.reflections import reflections
 from syngony.errors import InputError
-from syngony.lattice.absences import rank_extinction_groups, rank_from_lines
-from syngony.lattice.cell import UnitCell, metric_of, parameters_of
-from syngony.lattice.group_settings import settings_of
-from syngony.lattice.line_evidence import log_evidence
-from syngony.lattice.pawley import pawley_fit
 from syngony.pattern import Pattern
 from syngony.structure import Structure
+from syngony.unit_cell import UnitCell, metric_of, parameters_of
 from syngony.wavelengths import TUBE_LINES
 
 LABORATORY = Conditions(

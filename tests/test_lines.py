@@ -14,8 +14,8 @@ from syngony.diffraction.laboratory import Conditions, Phase, measure, tube
 from syngony.diffraction.line_shape import LineShape, profile_pattern
 from syngony.diffraction.reflections import Reflections
 from syngony.errors import InputError, SyngonyError, WavelengthError
-from syngony.lattice.background import separate_background
-from syngony.lattice.lines import LineError, Lines, find_lines
+from syngony.lines.background import separate_background
+from syngony.lines.lines import LineError, Lines, find_lines
 from syngony.pattern import Pattern, q_from_two_theta
 from syngony.wavelengths import TUBE_LINES
 

@@ -10,7 +10,7 @@ import typer
 from syngony.cli.console import as_json, complain, print_lines
 
 if TYPE_CHECKING:
-    from syngony.lattice.absences import ExtinctionGroup
+    from syngony.absences.ranking import ExtinctionGroup
     from syngony.lattice.indexing import IndexedCell, Indexing
 
 _LISTED = 5
@@ -61,11 +61,11 @@ def _index_file(
     path: Path, wavelength: str | None, listed: bool, budget: float | None
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """What is said of one file, as plain values and as lines to read."""
+    from syngony.absences.ranking import rank_extinction_groups, rank_from_lines
     from syngony.errors import SyngonyError
-    from syngony.lattice.absences import rank_extinction_groups, rank_from_lines
     from syngony.lattice.indexing import index_lines
-    from syngony.lattice.line_file import read_lines
-    from syngony.lattice.lines import find_lines
+    from syngony.lines.line_list import read_lines
+    from syngony.lines.lines import find_lines
     from syngony.readers import read_pattern
 
     empty: dict[str, Any] = {"file": str(path), "wavelength": None, "error": None, "warnings": []}

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.cell import UnitCell, parameters_of
 from syngony.lattice.comparison import reduced_metric
 from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRICLINIC
+from syngony.unit_cell import UnitCell, parameters_of
 
 _TOLERANCES = (0.002, 0.008, 0.025)
 """Relative to the mean axis: how far a metric may be from a symmetry that is then tried on the lines."""
@@ -35,7 +35,7 @@ def _moduli() -> Iterator[tuple[int, NDArray[np.int64]]]:
 SUBLATTICES = tuple(_moduli())
 
 
-def reciprocal_metric_of(symmetry: int, p: NDArray[np.float64]) -> NDArray[np.float64]:
+def reciprocal_metric_of(symmetry: int, p: NDArray[np.floating]) -> NDArray[np.floating]:
     """(3, 3) reciprocal metric, 1/Å^2, of the parameters of `predicted`."""
     if symmetry == CUBIC:
         return np.diag([p[0]] * 3)
@@ -47,7 +47,7 @@ def reciprocal_metric_of(symmetry: int, p: NDArray[np.float64]) -> NDArray[np.fl
     return np.array([[p[0], f / 2, e / 2], [f / 2, p[1], d / 2], [e / 2, d / 2, p[2]]])
 
 
-def parameters_from(symmetry: int, g: NDArray[np.float64]) -> NDArray[np.float64]:
+def parameters_from(symmetry: int, g: NDArray[np.floating]) -> NDArray[np.floating]:
     """The parameters (6,) of `predicted` nearest to a reciprocal metric (3, 3) on conventional axes."""
     p = np.zeros(6)
     if symmetry == CUBIC:
@@ -65,18 +65,19 @@ def parameters_from(symmetry: int, g: NDArray[np.float64]) -> NDArray[np.float64
     return p
 
 
-def unit_cell(symmetry: int, centring: str, p: NDArray[np.float64]) -> UnitCell:
+def unit_cell(symmetry: int, centring: str, p: NDArray[np.floating]) -> UnitCell:
     """The cell of some parameters, on conventional axes."""
     system = "rhombohedral" if centring == "R" else _SYSTEM_NAMES[symmetry]
     values = parameters_of(np.linalg.inv(reciprocal_metric_of(symmetry, p)))
     exact = {CUBIC: (90, 90, 90), TETRAGONAL: (90, 90, 90), ORTHORHOMBIC: (90, 90, 90), HEXAGONAL: (90, 90, 120)}
     angles = exact.get(symmetry, (90.0, values[4], 90.0) if symmetry == MONOCLINIC else tuple(values[3:]))
-    return UnitCell(*(float(x) for x in (*values[:3], *angles)), centring, system)
+    a, b, c, alpha, beta, gamma = (float(x) for x in (*values[:3], *angles))
+    return UnitCell(a, b, c, alpha, beta, gamma, centring, system)
 
 
 def finer_lattices(
-    metric: NDArray[np.float64], hkl: NDArray[np.int64], weight: NDArray[np.float64], share: float = 0.85
-) -> list[NDArray[np.float64]]:
+    metric: NDArray[np.floating], hkl: NDArray[np.int64], weight: NDArray[np.floating], share: float = 0.85
+) -> list[NDArray[np.floating]]:
     """Metrics of smaller cells that keep at least a share (by weight) of the indexed lines.
 
     Args:
@@ -84,7 +85,7 @@ def finer_lattices(
         hkl, weight: (n, 3) and (n,) indexed lines.
         share: of the weight, that must obey the condition of the sublattice.
     """
-    found = []
+    found: list[NDArray[np.floating]] = []
     for modulus, u in SUBLATTICES:
         obeys = (hkl @ u) % modulus == 0
         if weight[obeys].sum() >= share * weight.sum():
@@ -96,9 +97,9 @@ def finer_lattices(
     return found
 
 
-def doubled_lattices(metric: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def doubled_lattices(metric: NDArray[np.floating]) -> list[NDArray[np.floating]]:
     """Metrics of the seven lattices of twice the cell of a primitive metric (3, 3, Å^2)."""
-    found = []
+    found: list[NDArray[np.floating]] = []
     for modulus, u in SUBLATTICES:
         if modulus == 2:
             pivot = int(np.argmax(u != 0))
@@ -110,7 +111,7 @@ def doubled_lattices(metric: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return found
 
 
-def bravais_lattices(metric: NDArray[np.float64]) -> list[tuple[int, str, NDArray[np.float64]]]:
+def bravais_lattices(metric: NDArray[np.floating]) -> list[tuple[int, str, NDArray[np.floating]]]:
     """Bravais lattices near a primitive metric (3, 3, Å^2): (symmetry, centring, parameters), highest first.
 
     spglib names the symmetry of the lattice at several tolerances and gives its conventional axes.
@@ -120,10 +121,11 @@ def bravais_lattices(metric: NDArray[np.float64]) -> list[tuple[int, str, NDArra
     metric = reduced_metric(metric)
     vectors = np.linalg.cholesky(metric)
     mean = float(np.sqrt(np.diag(metric)).mean())
-    found: list[tuple[int, str, NDArray[np.float64]]] = []
+    found: list[tuple[int, str, NDArray[np.floating]]] = []
     for tolerance in sorted(_TOLERANCES, reverse=True):
         try:
-            dataset = spglib.get_symmetry_dataset((vectors, [[0.0, 0.0, 0.0]], [1]), symprec=tolerance * mean)
+            cell = (vectors.tolist(), [[0.0, 0.0, 0.0]], [1])
+            dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance * mean)
         except Exception:  # spglib 2.7+ raises errors of its own where earlier versions return None
             dataset = None
         if dataset is None:

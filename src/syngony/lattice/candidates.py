@@ -18,7 +18,6 @@ from syngony.lattice.bravais import (
     reciprocal_metric_of,
     unit_cell,
 )
-from syngony.lattice.cell import CENTRING_VECTORS, UnitCell
 from syngony.lattice.comparison import reduced_metric, same_lattice
 from syngony.lattice.fit import distinct, line_table, log_odds, match, refine
 from syngony.lattice.predicted import (
@@ -33,6 +32,7 @@ from syngony.lattice.predicted import (
     predict,
 )
 from syngony.lattice.trials import Observed
+from syngony.unit_cell import CENTRING_VECTORS, UnitCell
 
 _CAPACITY = 20000
 _CELLS = 8192
@@ -65,14 +65,14 @@ class Candidate:
 
     symmetry: int
     centring: str
-    parameters: NDArray[np.float64]
+    parameters: NDArray[np.floating]
     zero_shift: float
     log_odds: float
     hkl: NDArray[np.int64]
-    error: NDArray[np.float64]
-    q: NDArray[np.float64]
+    error: NDArray[np.floating]
+    q: NDArray[np.floating]
     predicted: int
-    metric: NDArray[np.float64]
+    metric: NDArray[np.floating]
 
     @property
     def indexed(self) -> NDArray[np.bool_]:
@@ -134,13 +134,13 @@ class Judge:
         resolution: predicted lines nearer than this are one, 1/Å^2 per root of Q in 1/Å.
     """
 
-    two_theta: NDArray[np.float64]
+    two_theta: NDArray[np.floating]
     wavelength: float
     observed: Observed
     zero_spread: float
     resolution: float
 
-    def judge(self, symmetry: int, centring: str, parameters: NDArray[np.float64], zero: float) -> Candidate | None:
+    def judge(self, symmetry: int, centring: str, parameters: NDArray[np.floating], zero: float) -> Candidate | None:
         """Refine one lattice and score it; None where it explains too little to be refined."""
         p = np.array(parameters, dtype=float)
         m = len(self.two_theta)
@@ -160,7 +160,7 @@ class Judge:
             symmetry, centring, p, zero, odds, index, error, q, lines, reduced_metric(cell.primitive_metric)
         )
 
-    def family(self, symmetry: int, parameters: NDArray[np.float64], zero: float) -> list[Candidate]:
+    def family(self, symmetry: int, parameters: NDArray[np.floating], zero: float) -> list[Candidate]:
         """Every Bravais lattice near a primitive cell, and near its finer lattices, refined and scored."""
         start = self.judge(symmetry, "P", parameters, zero)
         if start is None:
@@ -169,7 +169,7 @@ class Judge:
         metrics = [np.linalg.inv(reciprocal_metric_of(symmetry, start.parameters))]
         indexed = start.indexed
         metrics += finer_lattices(metrics[0], start.hkl[indexed], self.observed.weight[indexed])
-        seen: list[NDArray[np.float64]] = []
+        seen: list[NDArray[np.floating]] = []
         while metrics:
             metric = metrics.pop(0)
             if any(same_lattice(metric, other, 0.002, 0.2) for other in seen) or len(seen) > 12:

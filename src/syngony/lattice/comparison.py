@@ -7,18 +7,18 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.cell import parameters_of
+from syngony.unit_cell import parameters_of
 
 _VECTORS = np.array([v for v in itertools.product(range(-4, 5), repeat=3) if any(v)])
 _LARGEST_INDEX = 6
 
 
-def reduced(metric: NDArray[np.float64]) -> NDArray[np.float64]:
+def reduced(metric: NDArray[np.floating]) -> NDArray[np.floating]:
     """Niggli-reduced cell: (6,) a, b, c in Å and alpha, beta, gamma in degrees, of a primitive metric."""
     return parameters_of(reduced_metric(metric))
 
 
-def reduced_metric(metric: NDArray[np.float64]) -> NDArray[np.float64]:
+def reduced_metric(metric: NDArray[np.floating]) -> NDArray[np.floating]:
     """Metric (3, 3) of the Niggli-reduced cell."""
     import gemmi
 
@@ -31,7 +31,7 @@ def reduced_metric(metric: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def transformation(
-    small: NDArray[np.float64], large: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
+    small: NDArray[np.floating], large: NDArray[np.floating], length: float = 0.01, angle: float = 1.0
 ) -> NDArray[np.int64] | None:
     """Integers (3, 3) that make the cell `large` of vectors of the cell `small`, if there are any.
 
@@ -54,7 +54,7 @@ def transformation(
         return None
     first, second, third = (vectors @ np.linalg.cholesky(small_reduced) for vectors in near)
 
-    def angles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    def angles(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
         cosine = (x @ y.T) / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
         return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
@@ -69,7 +69,7 @@ def transformation(
 
 
 def same_lattice(
-    one: NDArray[np.float64], other: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
+    one: NDArray[np.floating], other: NDArray[np.floating], length: float = 0.01, angle: float = 1.0
 ) -> bool:
     """Whether two primitive metrics (3, 3) are one lattice.
 
@@ -82,7 +82,7 @@ def same_lattice(
 
 
 def is_derivative(
-    one: NDArray[np.float64], other: NDArray[np.float64], length: float = 0.01, angle: float = 1.0
+    one: NDArray[np.floating], other: NDArray[np.floating], length: float = 0.01, angle: float = 1.0
 ) -> bool:
     """Whether one of two different lattices is a sublattice of the other, of index up to six."""
     if np.linalg.det(one) > np.linalg.det(other):

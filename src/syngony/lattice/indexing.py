@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from syngony.lattice.candidates import Candidate, Judge
-from syngony.lattice.cell import LATTICE_SYSTEMS, UnitCell
-from syngony.lattice.lines import Lines, find_lines
 from syngony.lattice.merit import de_wolff, smith_snyder
 from syngony.lattice.refinement import standard_uncertainties
 from syngony.lattice.search import SearchSettings, judge_of, ranked, search
 from syngony.lattice.suspicion import orders_of_one_spacing, symmetries_within_reach, too_few, why_none
+from syngony.lines.lines import Lines, find_lines
 from syngony.pattern import Pattern, two_theta_from_q
+from syngony.unit_cell import LATTICE_SYSTEMS, UnitCell
 
 DEFAULT_BUDGET = 30.0
 """Seconds for one pattern."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def de_wolff(q_observed: NDArray[np.float64], q_calculated: NDArray[np.float64], possible: int, q_last: float) -> float:
+def de_wolff(q_observed: NDArray[np.floating], q_calculated: NDArray[np.floating], possible: int, q_last: float) -> float:
     """M_N = Q_N / (2 <|ΔQ|> N_poss), P. M. de Wolff, J. Appl. Cryst. 1, 108 (1968).
 
     Args:
@@ -24,7 +24,7 @@ def de_wolff(q_observed: NDArray[np.float64], q_calculated: NDArray[np.float64],
 
 
 def smith_snyder(
-    two_theta_observed: NDArray[np.float64], two_theta_calculated: NDArray[np.float64], possible: int, lines: int
+    two_theta_observed: NDArray[np.floating], two_theta_calculated: NDArray[np.floating], possible: int, lines: int
 ) -> float:
     """F_N = (1 / <|Δ2θ|>) (N / N_poss), G. S. Smith & R. L. Snyder, J. Appl. Cryst. 12, 60 (1979).
 

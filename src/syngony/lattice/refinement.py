@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from syngony.lattice.bravais import reciprocal_metric_of
 from syngony.lattice.candidates import Candidate, Judge
-from syngony.lattice.cell import parameters_of
 from syngony.lattice.predicted import PARAMETERS, features
+from syngony.unit_cell import parameters_of
 
 
 def standard_uncertainties(candidate: Candidate, judge: Judge) -> NDArray[np.float64]:
@@ -25,7 +25,8 @@ def standard_uncertainties(candidate: Candidate, judge: Judge) -> NDArray[np.flo
     row = np.zeros(7)
     for place, j in enumerate(inside):
         row[:] = 0.0
-        features(candidate.symmetry, *(int(x) for x in candidate.hkl[j]), row)
+        h, k, l = (int(x) for x in candidate.hkl[j])  # noqa: E741
+        features(candidate.symmetry, h, k, l, row)
         design[place, :size] = row[:size]
     design[:, size] = judge.observed.slope[inside]
     sigma = judge.observed.sigma[inside]

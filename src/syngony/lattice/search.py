@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,10 @@ MOST_JUDGED = 40
 """Lines of lowest angle, weak ones too, that decide between lattices."""
 
 _ENOUGH = 18
+_MOST_PREDICTED = (16.0, 9.0, 12.0, 14.0, 18.0, 10.0)
+"""Lines that a trial of each symmetry may predict for each that is seen; trials know no centring, which hides up to
+three quarters."""
+
 _UNEXPLAINED = (0.45, 0.4, 0.4, 0.3, 0.25, 0.25)
 """Share of the lines, by weight, that a trial of each symmetry may leave unexplained: chance explains little
 where parameters are few."""
@@ -241,7 +246,7 @@ def _volume_limits(symmetry: int, observed: Observed, settings: SearchSettings) 
     """Smallest and largest determinant of the reciprocal metric that a trial may have."""
     n = len(observed.q)
     per_volume = 4.0 / 3.0 * math.pi * observed.q[-1] ** 1.5 / LAUE_ORDER[symmetry]
-    fill = 20.0 if symmetry <= ORTHORHOMBIC else (18.0 if symmetry == MONOCLINIC else 10.0)
+    fill = _MOST_PREDICTED[symmetry]
     centred = 4.0 if symmetry <= ORTHORHOMBIC else 2.0
     largest = min(settings.max_volume * (centred if symmetry != TRICLINIC else 1.0), fill * n / per_volume)
     smallest = max(settings.min_volume, 0.25 * n / per_volume)
@@ -254,24 +259,26 @@ def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Itera
     rest = (observed, work, pool, least, most, unexplained)
     if symmetry == CUBIC:
         for first in range(min(n, 6)):
-            yield lambda first=first: cubic_trials(first, *rest, _SUMS_OF_SQUARES)
+            yield partial(cubic_trials, first, *rest, _SUMS_OF_SQUARES)
     elif symmetry in (TETRAGONAL, HEXAGONAL):
         for first in range(min(n, 6)):
-            yield lambda first=first: uniaxial_trials(symmetry, first, min(n, 12), *rest, _PAIRS[symmetry])
+            yield partial(uniaxial_trials, symmetry, first, min(n, 10), *rest, _PAIRS[symmetry])
     elif symmetry == ORTHORHOMBIC:
         for second, first in _pairs(min(n, 7)):
             for squares in (_SQUARES, _SQUARES_F):
-                yield lambda first=first, second=second, squares=squares: orthorhombic_trials(
-                    first, second, min(n, 9), *rest, squares
-                )
+                yield partial(orthorhombic_trials, first, second, min(n, 9), *rest, squares)
     else:
         oblique = zones(observed, min(n, 14), _PLANE_ANGLES if symmetry == MONOCLINIC else _PLANE_ANGLES[:3])
         for start in range(0, min(len(oblique), _ZONES), _ZONES_A_PORTION):
-            part = oblique[start : start + _ZONES_A_PORTION]
-            if symmetry == MONOCLINIC:
-                yield lambda part=part: [monoclinic_trials(zone, *rest, _FORMS) for zone in part]
-            else:
-                yield lambda part=part: [triclinic_trials(zone, *rest) for zone in part]
+            yield partial(_oblique_trials, symmetry, oblique[start : start + _ZONES_A_PORTION], rest)
+
+
+def _oblique_trials(symmetry, some_zones, rest) -> None:
+    for zone in some_zones:
+        if symmetry == MONOCLINIC:
+            monoclinic_trials(zone, *rest, _FORMS)  # type: ignore[call-arg]
+        else:
+            triclinic_trials(zone, *rest)
 
 
 def _pairs(last: int) -> list[tuple[int, int]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from syngony.lattice.lines import Lines
 from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, PARAMETERS, TETRAGONAL, TRICLINIC
+from syngony.lines.lines import Lines
 
 if TYPE_CHECKING:
     from syngony.lattice.indexing import IndexedCell

@@ -46,7 +46,7 @@ class Work(NamedTuple):
 
     q: np.ndarray
     hkl: np.ndarray
-    index: np.ndarray
+    indices: np.ndarray
     error: np.ndarray
     normal: np.ndarray
     right: np.ndarray
@@ -102,7 +102,7 @@ def consider(symmetry, size, trial, observed, work, pool, least, most, unexplain
         n = predict(symmetry, 0, p, limit, work.q, work.hkl)
         if n == 0 or n == work.q.shape[0]:
             return
-        q, error, index = observed.q[:m], work.error[:m], work.index[:m]
+        q, error, index = observed.q[:m], work.error[:m], work.indices[:m]
         if match(work.q, work.hkl, n, q, work.reach[stage, :m], work.tables[stage], limit, index, error) <= size:
             return
         missed, total = 0.0, 0.0
@@ -123,7 +123,7 @@ def consider(symmetry, size, trial, observed, work, pool, least, most, unexplain
     n = predict(symmetry, 0, p, limit, work.q, work.hkl)
     if n == 0 or n == work.q.shape[0]:
         return
-    q, error, index = observed.q[:m], work.error[:m], work.index[:m]
+    q, error, index = observed.q[:m], work.error[:m], work.indices[:m]
     if match(work.q, work.hkl, n, q, observed.reach[:m], work.tables[-1], limit, index, error) <= size:
         return
     effective = n / _apparent_centring(symmetry, index, error)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony.absences.group_settings import Setting
+from syngony.absences.lattice_lines import LineAreas
+from syngony.absences.line_evidence import log_evidence
 from syngony.diffraction.reflections import lorentz_polarisation
-from syngony.lattice.group_settings import Setting
-from syngony.lattice.lattice_lines import LineAreas
-from syngony.lattice.line_evidence import log_evidence
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.cell import UnitCell
-from syngony.lattice.lattice_lines import LatticeLines, LineAreas, lattice_lines
-from syngony.lattice.pawley_model import Profile, Scan, State, geometry, solve
-from syngony.lattice.pawley_refinement import refine
-from syngony.lattice.scan_noise import without_spikes
+from syngony.absences.lattice_lines import LatticeLines, LineAreas, lattice_lines
+from syngony.absences.pawley_model import Profile, Scan, State, geometry, solve
+from syngony.absences.pawley_refinement import refine
+from syngony.absences.scan_noise import without_spikes
 from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
+from syngony.unit_cell import UnitCell
 from syngony.wavelengths import TUBE_LINES
 
 MAX_LINES = 260

@@ -13,13 +13,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from syngony.absences.group_settings import Setting, settings_of
+from syngony.absences.lattice_lines import LineAreas, lattice_lines
+from syngony.absences.likelihood import MODEL, AbsenceModel, log_likelihood
+from syngony.absences.pawley import MAX_LINES, pawley_fit
 from syngony.extinction_groups import ExtinctionGroup, space_group_frequencies
-from syngony.lattice.absence_likelihood import MODEL, AbsenceModel, log_likelihood
-from syngony.lattice.cell import UnitCell
-from syngony.lattice.group_settings import Setting, settings_of
-from syngony.lattice.lattice_lines import LineAreas, lattice_lines
-from syngony.lattice.pawley import MAX_LINES, pawley_fit
 from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
+from syngony.unit_cell import UnitCell
 
 __all__ = ["ExtinctionGroup", "rank_extinction_groups", "rank_from_lines"]
 

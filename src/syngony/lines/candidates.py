@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
-from syngony.lattice.background import smoothed, smoothed_curvature, smoothed_variance
-from syngony.lattice.line_fit import strip_partner
+from syngony.lines.background import smoothed, smoothed_curvature, smoothed_variance
+from syngony.lines.fit import strip_partner
 
 Array = NDArray[np.float64]
 

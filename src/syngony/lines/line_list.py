@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from syngony.errors import WavelengthError
-from syngony.lattice.lines import LineError, Lines
+from syngony.lines.lines import LineError, Lines
 
 _LARGEST_FILE = 1_000_000  # bytes
 

@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony.absences.lattice_lines import LatticeLines
+from syngony.absences.pawley_kernels import hat_functions, line_columns, model_of, nonnegative, normal_matrix
+from syngony.absences.scan_noise import ScanNoise, scan_noise
 from syngony.diffraction.line_shape import thompson_cox_hastings
-from syngony.lattice.lattice_lines import LatticeLines
-from syngony.lattice.pawley_kernels import hat_functions, line_columns, model_of, nonnegative, normal_matrix
-from syngony.lattice.scan_noise import ScanNoise, scan_noise
 
 _KNOT_SPACING = 3.0  # degrees between knots of the background
 

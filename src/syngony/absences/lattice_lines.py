@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import InputError
-from syngony.lattice.cell import UnitCell
+from syngony.unit_cell import UnitCell
 
 _MAX_REFLECTIONS = 60_000
 _SAME = 1e-7  # relative difference of Q of reflections that the metric makes equal

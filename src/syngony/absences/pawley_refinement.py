@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.lattice_lines import LatticeLines
-from syngony.lattice.pawley_kernels import normal_matrix, slopes
-from syngony.lattice.pawley_model import Scan, State, geometry, solve
+from syngony.absences.lattice_lines import LatticeLines
+from syngony.absences.pawley_kernels import normal_matrix, slopes
+from syngony.absences.pawley_model import Scan, State, geometry, solve
 
 
 def refine(

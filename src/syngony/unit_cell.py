@@ -57,12 +57,12 @@ class UnitCell:
         return self.a, self.b, self.c, self.alpha, self.beta, self.gamma
 
     @property
-    def metric(self) -> NDArray[np.float64]:
+    def metric(self) -> NDArray[np.floating]:
         """(3, 3) dot products of the cell vectors, Å^2."""
         return metric_of(self.parameters)
 
     @property
-    def reciprocal_metric(self) -> NDArray[np.float64]:
+    def reciprocal_metric(self) -> NDArray[np.floating]:
         """(3, 3) dot products of a*, b*, c* in 1/Å^2: Q = 1/d^2 of hkl is hkl @ G* @ hkl."""
         return np.linalg.inv(self.metric)
 
@@ -72,7 +72,7 @@ class UnitCell:
         return float(np.sqrt(np.linalg.det(self.metric)))
 
     @property
-    def primitive_metric(self) -> NDArray[np.float64]:
+    def primitive_metric(self) -> NDArray[np.floating]:
         """(3, 3) metric of a primitive cell of the same lattice, Å^2."""
         basis = CENTRING_VECTORS[self.centring]
         return basis @ self.metric @ basis.T
@@ -83,7 +83,7 @@ class UnitCell:
         return float(np.sqrt(np.linalg.det(self.primitive_metric)))
 
 
-def metric_of(parameters: tuple[float, ...] | NDArray[np.float64]) -> NDArray[np.float64]:
+def metric_of(parameters: tuple[float, ...] | NDArray[np.floating]) -> NDArray[np.floating]:
     """(3, 3) metric, Å^2, of six cell parameters (Å, degrees)."""
     lengths = np.asarray(parameters[:3], dtype=float)
     cosines = np.cos(np.radians(np.asarray(parameters[3:], dtype=float)))
@@ -94,7 +94,7 @@ def metric_of(parameters: tuple[float, ...] | NDArray[np.float64]) -> NDArray[np
     return metric
 
 
-def parameters_of(metric: NDArray[np.float64]) -> NDArray[np.float64]:
+def parameters_of(metric: NDArray[np.floating]) -> NDArray[np.floating]:
     """(6,) a, b, c in Å and alpha, beta, gamma in degrees of a metric (3, 3)."""
     lengths = np.sqrt(np.diag(metric))
     cosines = np.array([metric[1, 2], metric[0, 2], metric[0, 1]]) / lengths[[1, 0, 0]] / lengths[[2, 2, 1]]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.line_fit import partner
+from syngony.lines.fit import partner
 from syngony.wavelengths import TUBE_LINES
 
 Array = NDArray[np.float64]

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.clean_scan import CleanScan
-from syngony.lattice.joint_fit import Fit, Profile, WidthCurve, fit_together, free_widths, start, width_curve
-from syngony.lattice.line_candidates import candidates, left_over
-from syngony.lattice.line_profile import is_doublet, with_skew
-from syngony.lattice.tube import kalpha_doublet, leaked
+from syngony.lines.candidates import candidates, left_over
+from syngony.lines.clean_scan import CleanScan
+from syngony.lines.joint_fit import Fit, Profile, WidthCurve, fit_together, free_widths, start, width_curve
+from syngony.lines.profile import is_doublet, with_skew
+from syngony.lines.tube import kalpha_doublet, leaked
 from syngony.pattern import Pattern
 from syngony.wavelengths import TUBE_LINES
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
-from syngony.lattice.clean_scan import CleanScan
-from syngony.lattice.joint_fit import Fit, Profile, fit_together, free_widths, start, width_curve
-from syngony.lattice.line_candidates import candidates, left_over
-from syngony.lattice.line_fit import partner
+from syngony.lines.candidates import candidates, left_over
+from syngony.lines.clean_scan import CleanScan
+from syngony.lines.fit import partner
+from syngony.lines.joint_fit import Fit, Profile, fit_together, free_widths, start, width_curve
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony.absences.lattice_lines import centred
 from syngony.errors import InputError
 from syngony.extinction_groups import AXIS_PERMUTATIONS, ExtinctionGroup, absences, extinction_groups
-from syngony.lattice.lattice_lines import centred
 
 # An axis transformation M gives the indices in the standard setting, hkl_standard = hkl @ M.
 _MONOCLINIC = [

@@ -132,7 +132,7 @@ def find_lines(pattern: Pattern, min_significance: float = 4.0) -> Lines:
         Lines, none where the scan holds none. Where a Kα doublet is in the data their wavelength is that
         of Kα1, else the pattern's.
     """
-    from syngony.lattice.line_search import search_lines
+    from syngony.lines.search import search_lines
 
     found = search_lines(pattern, min_significance)
     strongest = found.area.max(initial=0.0)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.clean_scan import CleanScan
-from syngony.lattice.line_fit import fit_lines, partner
+from syngony.lines.clean_scan import CleanScan
+from syngony.lines.fit import fit_lines, partner
 
 Array = NDArray[np.float64]
 _GROUP = 7

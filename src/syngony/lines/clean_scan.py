@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.lattice.background import (
+from syngony.lines.background import (
     background_and_quiet_noise,
     gain_of,
     smoothed,
