@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from syngony.determination import Determination, determine
     from syngony.diffraction.reflections import Reflections, reflections
     from syngony.errors import SyngonyError
+    from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern, search_lattices
+    from syngony.lines.lines import Lines, find_lines
     from syngony.pattern import Pattern
     from syngony.readers import read_pattern
     from syngony.structure import Structure
+    from syngony.unit_cell import UnitCell
 
 _HOMES = {
     "Determination": "syngony.determination",
@@ -26,6 +29,13 @@ _HOMES = {
     "Reflections": "syngony.diffraction.reflections",
     "reflections": "syngony.diffraction.reflections",
     "SyngonyError": "syngony.errors",
+    "IndexedCell": "syngony.lattice.indexing",
+    "Indexing": "syngony.lattice.indexing",
+    "index_pattern": "syngony.lattice.indexing",
+    "search_lattices": "syngony.lattice.indexing",
+    "Lines": "syngony.lines.lines",
+    "find_lines": "syngony.lines.lines",
+    "UnitCell": "syngony.unit_cell",
     "Pattern": "syngony.pattern",
     "read_pattern": "syngony.readers",
     "Structure": "syngony.structure",
@@ -33,14 +43,21 @@ _HOMES = {
 
 __all__ = [
     "Determination",
+    "IndexedCell",
+    "Indexing",
+    "Lines",
     "Pattern",
     "Reflections",
     "Structure",
     "SyngonyError",
+    "UnitCell",
     "__version__",
     "determine",
+    "find_lines",
+    "index_pattern",
     "read_pattern",
     "reflections",
+    "search_lattices",
 ]
 
 

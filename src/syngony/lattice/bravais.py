@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -123,11 +125,12 @@ def bravais_lattices(metric: NDArray[np.floating]) -> list[tuple[int, str, NDArr
     mean = float(np.sqrt(np.diag(metric)).mean())
     found: list[tuple[int, str, NDArray[np.floating]]] = []
     for tolerance in sorted(_TOLERANCES, reverse=True):
-        try:
+        dataset = None
+        # spglib 2.7+ raises errors of its own where earlier versions return None, and warns of those to come.
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
             cell = (vectors.tolist(), [[0.0, 0.0, 0.0]], [1])
             dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance * mean)
-        except Exception:  # spglib 2.7+ raises errors of its own where earlier versions return None
-            dataset = None
         if dataset is None:
             continue
         number = int(dataset.number)

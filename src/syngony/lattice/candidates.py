@@ -37,7 +37,9 @@ from syngony.unit_cell import CENTRING_VECTORS, UnitCell
 _CAPACITY = 20000
 _CELLS = 8192
 _ROUNDS = 4
-_PRICE_OF_PSEUDO_TRANSLATION = 4.5  # twenty sublattices to choose from, and one crystal in five or so has one
+_PRICE_OF_PSEUDO_TRANSLATION = 1.5  # about one crystal in five
+_MODULI = np.array([modulus for modulus, _ in SUBLATTICES])
+_CONDITIONS = np.array([u for _, u in SUBLATTICES])
 _PREDICTED_A_LINE = {
     CUBIC: (0.25, 0.5), TETRAGONAL: (0.65, 0.55), HEXAGONAL: (0.6, 0.5), ORTHORHOMBIC: (0.7, 0.6),
     MONOCLINIC: (1.2, 0.6), TRICLINIC: (1.2, 0.6),
@@ -87,12 +89,12 @@ class Candidate:
 
 @njit(cache=True, error_model="numpy")
 def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, observed, resolution, q, hkl, index, error):
-    """Match and refine in turn; p is changed. Returns (zero shift, log odds, predicted lines)."""
+    """Match and refine in turn; p is changed. Returns (zero shift, log odds, distinct lines predicted, all)."""
     m = two_theta.shape[0]
     shifted = np.empty(m)
     normal, right, row = np.zeros((7, 7)), np.zeros(7), np.zeros(7)
     table = np.zeros(_CELLS, np.int64)
-    limit = 0.0
+    limit, n = 0.0, 0
     for round_ in range(_ROUNDS + 1):
         for j in range(m):
             shifted[j] = (math.sin(math.radians(0.5 * (two_theta[j] - zero))) / half_lambda) ** 2
@@ -100,9 +102,9 @@ def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, obse
         line_table(shifted, limit, table)
         n = predict(symmetry, centring, p, limit, q, hkl)
         if n == 0 or n == q.shape[0]:
-            return zero, -math.inf, 0
+            return zero, -math.inf, 0, 0
         if match(q, hkl, n, shifted, observed.reach, table, limit, index, error) <= size:
-            return zero, -math.inf, 0
+            return zero, -math.inf, 0, 0
         if round_ == _ROUNDS:
             break
         # The prior holds the whole shift, so its pull is towards zero, not towards the last value.
@@ -112,14 +114,14 @@ def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, obse
             symmetry, size, shifted, observed.sigma, observed.slope, index, error, p, spread, normal, right, row
         )
         if not done:
-            return zero, -math.inf, 0
+            return zero, -math.inf, 0, 0
         if spread > 0:
             zero = max(-0.4, min(0.4, zero_new))
     lines = distinct(q, n, resolution)
     odds = log_odds(size, p, shifted, observed.sigma, error, observed.stray, lines, limit, normal, SMALLEST_SCALE)
     if spread > 0:
         odds -= 0.5 * (zero / spread) ** 2
-    return zero, odds, lines
+    return zero, odds, lines, n
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,14 +147,16 @@ class Judge:
         p = np.array(parameters, dtype=float)
         m = len(self.two_theta)
         index, error = np.zeros((m, 3), np.int64), np.zeros(m)
-        zero, odds, lines = _fit(
+        hkl = np.zeros((_CAPACITY, 3), np.int64)
+        zero, odds, lines, n = _fit(
             symmetry, CENTRING_CODES[centring], int(PARAMETERS[symmetry]), p, zero, self.zero_spread, self.two_theta,
             0.5 * self.wavelength, self.observed, self.resolution,
-            np.zeros(_CAPACITY), np.zeros((_CAPACITY, 3), np.int64), index, error,
+            np.zeros(_CAPACITY), hkl, index, error,
         )  # fmt: skip
         if not math.isfinite(odds):
             return None
-        odds += _pseudo_translation(_on_primitive_axes(index[np.isfinite(error)], centring))
+        explained = _on_primitive_axes(index[np.isfinite(error)], centring)
+        odds += _pseudo_translation(explained, _on_primitive_axes(hkl[:n], centring))
         odds -= _emptiness(symmetry, lines / m)
         cell = unit_cell(symmetry, centring, p)
         q = (np.sin(np.radians(0.5 * (self.two_theta - zero))) / (0.5 * self.wavelength)) ** 2
@@ -209,20 +213,21 @@ def _emptiness(symmetry: int, ratio: float) -> float:
     return 0.5 * max(0.0, (math.log(max(ratio, 1e-3)) - mean) / deviation) ** 2
 
 
-def _pseudo_translation(hkl: NDArray[np.int64]) -> float:
+def _pseudo_translation(hkl: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
     """What the odds gain when the lines favour a sublattice of the reciprocal lattice, as superstructures do.
 
-    Lines are inside the sublattice of index m with an unknown probability (evenly drawn) instead of 1/m; one such
-    sublattice is chosen, at a price, or none.
+    Lines are inside one of the sublattices of index 2 and 3 with an unknown probability (evenly drawn) instead of
+    the share of predicted lines that are inside; that there is such a preference at all has its price.
 
     Args:
-        hkl: (n, 3) indices on primitive axes.
+        hkl, predicted: (n, 3) and (m, 3) indices on primitive axes, of the lines and of all that are predicted.
     """
-    n = len(hkl)
-    gain = 0.0
-    for modulus, u in SUBLATTICES:
-        inside = int(np.count_nonzero((hkl @ u) % modulus == 0))
+    n, gain = len(hkl), 0.0
+    lines, every = hkl @ _CONDITIONS.T % _MODULI == 0, predicted @ _CONDITIONS.T % _MODULI == 0
+    for inside, share in zip(lines.sum(0).tolist(), every.mean(0).tolist(), strict=True):
+        if not 0.0 < share < 1.0:
+            continue
         beta = math.lgamma(inside + 1) + math.lgamma(n - inside + 1) - math.lgamma(n + 2)
-        uniform = -inside * math.log(modulus) + (n - inside) * math.log((modulus - 1) / modulus)
-        gain = max(gain, beta - uniform - _PRICE_OF_PSEUDO_TRANSLATION)
+        even = inside * math.log(share) + (n - inside) * math.log(1.0 - share)
+        gain = max(gain, beta - even - _PRICE_OF_PSEUDO_TRANSLATION)
     return gain

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[np.floating]
 
-def de_wolff(q_observed: NDArray[np.floating], q_calculated: NDArray[np.floating], possible: int, q_last: float) -> float:
+
+def de_wolff(q_observed: Array, q_calculated: Array, possible: int, q_last: float) -> float:
     """M_N = Q_N / (2 <|ΔQ|> N_poss), P. M. de Wolff, J. Appl. Cryst. 1, 108 (1968).
 
     Args:
@@ -23,9 +25,7 @@ def de_wolff(q_observed: NDArray[np.floating], q_calculated: NDArray[np.floating
     return q_last / (2.0 * difference * possible) if difference > 0 else float("inf")
 
 
-def smith_snyder(
-    two_theta_observed: NDArray[np.floating], two_theta_calculated: NDArray[np.floating], possible: int, lines: int
-) -> float:
+def smith_snyder(two_theta_observed: Array, two_theta_calculated: Array, possible: int, lines: int) -> float:
     """F_N = (1 / <|Δ2θ|>) (N / N_poss), G. S. Smith & R. L. Snyder, J. Appl. Cryst. 12, 60 (1979).
 
     Args:

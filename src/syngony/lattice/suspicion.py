@@ -20,7 +20,8 @@ _NAMES = {
     ORTHORHOMBIC: "orthorhombic", MONOCLINIC: "monoclinic", TRICLINIC: "triclinic",
 }  # fmt: skip
 _ALL = (CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC, MONOCLINIC, TRICLINIC)
-_EXPLAINED = 0.6
+_EXPLAINED, _LEFT = 0.6, 0.15
+_SURE = 4.0  # decimal log of odds above which few lines need no word of caution
 
 
 def symmetries_within_reach(lines: int) -> tuple[int, ...]:
@@ -66,4 +67,7 @@ def why_none(lines: Lines, cells: Sequence[IndexedCell]) -> str | None:
     best = max(cell.intensity_explained for cell in cells)
     if best < _EXPLAINED:
         return f"no cell explains more than {best:.0%} of the intensity: more than one phase, or another wavelength?"
-    return few if cells[0].score < 2 * 2.0 else None
+    left = 1.0 - cells[0].intensity_explained
+    if left > _LEFT:
+        return f"the first cell leaves {left:.0%} of the intensity unexplained: a second phase?"
+    return few if cells[0].score < _SURE else None
