@@ -43,6 +43,7 @@ MOST_JUDGED = 40
 """Lines of lowest angle, weak ones too, that decide between lattices."""
 
 _ENOUGH = 18
+_WIDER = (1.6, 1.25, 1.0)  # oblique cells start from the errors of many lines
 _MOST_PREDICTED = (16.0, 9.0, 12.0, 14.0, 18.0, 10.0)
 """Lines that a trial of each symmetry may predict for each that is seen; trials know no centring, which hides up to
 three quarters."""
@@ -132,7 +133,7 @@ def search(
         if oblique:
             shifts = sorted(shifts, key=lambda pair: -_zone_evidence(pair[1]))[:_LIKELIEST_SHIFTS]
         for zero, seen in shifts:
-            work = new_work(seen, _STAGES)
+            work = new_work(seen, _STAGES, _WIDER if oblique else (1.0, 1.0, 1.0))
             for symmetry in wanted:
                 _harvest(state, symmetry, _run(symmetry, seen, work, state), zero)
                 if state.out_of_time or (symmetry == CUBIC and beyond_doubt(state.found, judge)):
@@ -149,8 +150,8 @@ def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]
     """
     if settings.zero_spread == 0:
         return [(0.0, 0.0)]
-    grid = [0.025 * step for step in range(-6, 7)] if oblique else [0.0, 0.06, -0.06, 0.12, -0.12]
-    return [(zero, 0.008 if oblique else 0.025) for zero in grid]
+    grid = [0.025 * step for step in range(-6, 7)] if oblique else [0.0, 0.05, -0.05, 0.1, -0.1, 0.15, -0.15]
+    return [(zero, 0.008 if oblique else 0.018) for zero in grid]
 
 
 def _zone_evidence(observed: Observed, best: int = 20) -> float:

@@ -19,7 +19,6 @@ from syngony.lattice.fit import line_table, log_odds, match, refine
 from syngony.lattice.predicted import LAUE_ORDER, predict, reciprocal_volume_squared
 
 _CAPACITY = 1200
-_WIDER = np.array([1.6, 1.25, 1.0])
 
 
 class Observed(NamedTuple):
@@ -63,11 +62,11 @@ def new_pool(size: int = 48) -> Pool:
     return Pool(np.full(size, -np.inf), np.zeros((size, 6)), np.zeros(size))
 
 
-def new_work(observed: Observed, stages: tuple[int, ...], cells: int = 4096) -> Work:
-    """Work space for lines, with the number of lines that each stage tests."""
+def new_work(observed: Observed, stages: tuple[int, ...], wider: tuple[float, ...], cells: int = 4096) -> Work:
+    """Work space for lines, with the number of lines that each stage tests and a factor on its reach."""
     n = len(observed.q)
     ends = [min(stage, n) for stage in stages]
-    reach = np.outer(_WIDER, observed.reach)
+    reach = np.outer(wider, observed.reach)
     limits = np.array([observed.q[end - 1] + reach[i, end - 1] for i, end in enumerate(ends)])
     tables = np.zeros((len(ends), cells), np.int64)
     for table, end, limit in zip(tables, ends, limits, strict=True):
