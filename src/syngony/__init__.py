@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from syngony.determination import Determination, determine
     from syngony.diffraction.reflections import Reflections, reflections
     from syngony.errors import SyngonyError
+    from syngony.library.match import KnownPhase, match
     from syngony.pattern import Pattern
     from syngony.readers import read_pattern
     from syngony.structure import Structure
@@ -25,6 +26,8 @@ _HOMES = {
     "determine": "syngony.determination",
     "Reflections": "syngony.diffraction.reflections",
     "reflections": "syngony.diffraction.reflections",
+    "KnownPhase": "syngony.library.match",
+    "match": "syngony.library.match",
     "SyngonyError": "syngony.errors",
     "Pattern": "syngony.pattern",
     "read_pattern": "syngony.readers",
@@ -33,12 +36,14 @@ _HOMES = {
 
 __all__ = [
     "Determination",
+    "KnownPhase",
     "Pattern",
     "Reflections",
     "Structure",
     "SyngonyError",
     "__version__",
     "determine",
+    "match",
     "read_pattern",
     "reflections",
 ]

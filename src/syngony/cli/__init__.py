@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from syngony.cli import data, learning
+from syngony.cli import data, learning, library
 from syngony.cli.determine import determine
 from syngony.cli.paper import paper
 from syngony.cli.simulate import simulate
@@ -23,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(no_args_is_help=True)(determine)
+app.command(no_args_is_help=True)(library.match)
+app.add_typer(library.app, name="library")
 app.add_typer(data.app, name="data")
 app.command(no_args_is_help=True)(simulate)
 app.command()(learning.train)

@@ -1,0 +1,74 @@
+"""From what is known of a candidate to the probability that it is right."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.library.agreement import FEATURES
+
+TABLE = "match_judgement.json"
+
+COMPUTED_PRIOR = math.log(1.0 / 3.0)
+"""Of a computed structure against a measured one: two thirds of the Materials Project have never been made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A conditional logit (D. McFadden, 1974): one candidate is right, or none of those in the libraries is.
+
+    Attributes:
+        weights: one for each of `features_of`.
+        temperature: divides all logits; fitted last, for calibration.
+    """
+
+    weights: NDArray[np.float64]
+    temperature: float
+
+    def logits(
+        self, features: NDArray[np.float64], measured: NDArray[np.bool_], searched: int
+    ) -> NDArray[np.float64]:
+        """(k,) logit of each candidate against none being right.
+
+        Args:
+            features: (k, len(FEATURES)).
+            measured: (k,) whether the structure was determined by experiment.
+            searched: structures among which these are the best: of many, one agrees by chance.
+        """
+        return terms(features, searched) @ self.weights + np.where(measured, 0.0, COMPUTED_PRIOR)
+
+    def probabilities(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of candidates that exclude each other."""
+        scaled = logit / self.temperature
+        top = max(float(scaled.max(initial=0.0)), 0.0)
+        weights = np.exp(scaled - top)
+        return weights / (math.exp(-top) + weights.sum())
+
+
+NAMES = (*FEATURES, "strict^2", "tolerant^2", "tolerant x lines", "ln searched", "one")
+
+
+def terms(features: NDArray[np.float64], searched: int) -> NDArray[np.float64]:
+    """(k, len(NAMES)) what the weights multiply."""
+    column = dict(zip(FEATURES, features.T, strict=True))
+    more = [
+        column["strict"] ** 2,
+        column["tolerant"] ** 2,
+        column["tolerant"] * column["lines"],
+        np.full(len(features), math.log10(max(searched, 1)) - 4.0),
+        np.ones(len(features)),
+    ]
+    return np.column_stack([features, *more])
+
+
+@cache
+def judgement() -> Judgement:
+    """The shipped one; its table says on what it was fitted."""
+    content = json.loads(files("syngony").joinpath(f"tables/{TABLE}").read_text())
+    return Judgement(np.array([content["weights"][name] for name in NAMES]), float(content["temperature"]))

@@ -1,0 +1,352 @@
+"""Laying a candidate's own lines on the scan: its cell is strained as its symmetry allows, the zero shifted. Compiled."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from syngony.library.axis import Q_FIRST, STEP
+from syngony.library.file import Library
+from syngony.library.scan import Scan
+from syngony.library.strain import reciprocal_basis, strain_modes
+
+LEVELS = (9.0, 4.5, 2.2, 1.1)
+"""Bins: how far a line looks for the scan's lines, from step to step."""
+
+_STEPS = 3  # least-squares steps at each level
+_SHARP_START = 1  # first level of candidates that the sharp fingerprint found
+
+# Standard deviations of what is refined, before any scan is seen: one length of a cell against another (2 % is the
+# most that solid solution, pressure and DFT do), the whole cell, and the zero of 2θ in degrees.
+_PRIOR_SHAPE, _PRIOR_SCALE, _PRIOR_ZERO = 0.012, 0.03, 0.04
+_MOST_ZERO = 0.15  # degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """k structures with their lines, gathered from libraries.
+
+    Attributes:
+        library, index: (k,) which library of the list, and the place in it.
+        offsets: (k + 1,) candidate i has lines offsets[i]:offsets[i + 1].
+        hkl: (m, 3); amplitude: (m,) root of the intensity, strongest 1.
+        metric: (k, 6); space_group: (k,).
+        shift: (k,) of ln Q; level: (k,) first level of the refinement.
+    """
+
+    library: NDArray[np.int64]
+    index: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    hkl: NDArray[np.int8]
+    amplitude: NDArray[np.float64]
+    metric: NDArray[np.float64]
+    space_group: NDArray[np.int64]
+    shift: NDArray[np.float64]
+    level: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def lines_of(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of the lines of some of them, in the order given."""
+        return _spans(self.offsets, chosen)
+
+    def take(self, chosen: NDArray[np.int64]) -> Candidates:
+        """Some of them, in the order given."""
+        lines = self.lines_of(chosen)
+        return Candidates(
+            self.library[chosen], self.index[chosen], _starts(np.diff(self.offsets)[chosen]), self.hkl[lines],
+            self.amplitude[lines], self.metric[chosen], self.space_group[chosen], self.shift[chosen],
+            self.level[chosen],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """What the refinement made of k candidates.
+
+    Attributes:
+        q: (m,) 1/Å^2 of the lines in the strained cell, where the scan shows them, zero shift included.
+        scale: (k,) mean length of the refined cell over that in the library.
+        distortion: (k,) root mean square of the strain that is not the scale.
+        zero: (k,) degrees of 2θ added to the scan's angles.
+        score: (k,) correlation of the sharp fingerprint at these places.
+        metric: (k, 6) of the refined cell, as `Library.metric`.
+    """
+
+    q: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    distortion: NDArray[np.float64]
+    zero: NDArray[np.float64]
+    score: NDArray[np.float64]
+    metric: NDArray[np.float64]
+
+    def take(self, chosen: NDArray[np.int64], lines: NDArray[np.int64]) -> Refined:
+        """Some candidates and their lines (`Candidates.lines_of`)."""
+        per_candidate = (self.scale, self.distortion, self.zero, self.score, self.metric)
+        return Refined(self.q[lines], *(column[chosen] for column in per_candidate))
+
+
+def gather(libraries: Sequence[Library], found: Sequence, limit: int | None = None) -> Candidates:
+    """Lines of the candidates that `search` found in each library.
+
+    Args:
+        libraries: those searched.
+        found: `Found` of each.
+        limit: only so many of each, in their order.
+    """
+    parts = []
+    for number, (library, one) in enumerate(zip(libraries, found, strict=True)):
+        index = one.index[:limit]
+        lines = _spans(library.offsets, index)
+        parts.append(
+            (
+                np.full(len(index), number), index, np.diff(library.offsets)[index], library.hkl[lines],
+                library.amplitude[lines] / 255.0, library.metric[index].astype(float),
+                library.space_group[index].astype(np.int64), one.shift[:limit],
+                np.where(one.blurred[:limit], 0, _SHARP_START),
+            )  # fmt: skip
+        )
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns[2] = _starts(columns[2])
+    return Candidates(*columns)
+
+
+def refine(candidates: Candidates, scan: Scan, profile: NDArray[np.float64]) -> Refined:
+    """Refine the cell of each candidate against the scan.
+
+    Every line moves towards the scan's intensity around it (the mean shift of D. Comaniciu and P. Meer, IEEE
+    Trans. Pattern Anal. 24, 603, 2002), within a width that shrinks from step to step; by weighted least
+    squares the cell and the zero follow as far as the symmetry of the lattice and their priors allow.
+
+    Args:
+        candidates: k structures.
+        scan: prepared.
+        profile: (BINS,) the scan's sharp fingerprint, centred (see `search`), in which the result is scored.
+    """
+    positive = scan.binned(0.7)
+    smooth = np.stack([gaussian_filter1d(positive, width) for width in LEVELS])
+    pull = np.stack([width**2 * np.gradient(row) for width, row in zip(LEVELS, smooth, strict=True)])
+    k, m = len(candidates), len(candidates.hkl)
+    q, scores, metric = np.zeros(m), np.zeros((k, 4)), np.zeros((k, 6))
+    span = np.array([scan.low, scan.high])
+
+    def work(begin: int, end: int) -> None:
+        c = candidates
+        _refine_all(
+            c.offsets, c.hkl, c.amplitude, c.metric, c.space_group, c.shift, c.level, smooth, pull,
+            profile, span, scan.wavelength, begin, end, q, scores, metric,
+        )  # fmt: skip
+
+    in_threads(work, k)
+    return Refined(q, scores[:, 0], scores[:, 1], scores[:, 2], scores[:, 3], metric)
+
+
+def in_threads(work, count: int) -> None:  # noqa: ANN001
+    """Call work(begin, end) on stretches of `count` items on all cores."""
+    threads = min(os.cpu_count() or 1, max(1, count // 40))
+    if threads == 1:
+        work(0, count)
+        return
+    edges = np.linspace(0, count, 4 * threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))
+
+
+def _starts(counts: NDArray[np.integer]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _spans(offsets: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of the lines of the chosen structures, one structure after another."""
+    counts = offsets[chosen + 1] - offsets[chosen]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return np.arange(starts[-1]) + np.repeat(offsets[chosen] - starts[:-1], counts)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refine_all(
+    offsets, hkl, amplitude, metric, space_group, shift, level, smooth, pull, profile, span, wavelength, begin, end,
+    q_out, scores, metric_out,
+):  # fmt: skip
+    for i in range(begin, end):
+        basis = reciprocal_basis(metric[i])
+        modes = strain_modes(basis, space_group[i])
+        a, b = offsets[i], offsets[i + 1]
+        log_q, along = _geometry(hkl[a:b], basis, modes)
+        values = _register(
+            log_q, along, amplitude[a:b], shift[i], level[i], smooth, pull, profile, span, wavelength, q_out[a:b]
+        )
+        n = modes.shape[0]
+        scores[i, 0] = 1.0 + values[0] / math.sqrt(3.0)
+        rest = 0.0
+        for k in range(1, n):
+            rest += values[k] * values[k]
+        scores[i, 1] = math.sqrt(rest / 3.0)
+        scores[i, 2] = values[n]
+        scores[i, 3] = values[n + 1]
+        metric_out[i] = _strained_metric(basis, modes, values)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _geometry(hkl, basis, modes):
+    """ln Q (m,) of the lines, and (m, k) how much each mode lengthens each line's spacing."""
+    m, n = hkl.shape[0], modes.shape[0]
+    log_q, along = np.empty(m), np.empty((m, n))
+    root = math.sqrt(2.0)
+    for i in range(m):
+        x = y = z = 0.0
+        for j in range(3):
+            x += hkl[i, j] * basis[j, 0]
+            y += hkl[i, j] * basis[j, 1]
+            z += hkl[i, j] * basis[j, 2]
+        q = x * x + y * y + z * z
+        log_q[i] = math.log(q)
+        for k in range(n):
+            e = modes[k]
+            along[i, k] = (
+                e[0] * x * x + e[1] * y * y + e[2] * z * z + root * (e[3] * y * z + e[4] * x * z + e[5] * x * y)
+            ) / q
+    return log_q, along
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, span, wavelength, q_out):
+    """Values of the modes, the zero shift and the score; the lines' Q into `q_out`."""
+    m, n = along.shape
+    size = n + 1
+    values = np.zeros(n + 2)
+    values[0] = 0.5 * math.sqrt(3.0) * (1.0 - math.exp(shift))
+    prior = np.empty(size)
+    prior[0] = 1.0 / (math.sqrt(3.0) * _PRIOR_SCALE) ** 2
+    prior[1:n] = 1.0 / _PRIOR_SHAPE**2
+    prior[n] = 1.0 / _PRIOR_ZERO**2
+    start = math.log(Q_FIRST)
+    place, slope = np.empty(m), np.empty(m)
+    normal, right, row = np.empty((size, size)), np.empty(size), np.empty(size)
+    _move(log_q, along, values, wavelength, place, slope)
+    for level in range(first_level, smooth.shape[0]):
+        spread = LEVELS[level] * STEP
+        for _ in range(_STEPS):
+            normal[:] = 0.0
+            right[:] = 0.0
+            top = 0.0
+            for i in range(m):
+                at = (place[i] - start) / STEP
+                if span[0] < at < span[1]:
+                    top = max(top, weight[i] * _read(smooth[level], at))
+            if top <= 0.0:
+                break
+            for i in range(m):
+                at = (place[i] - start) / STEP
+                if not span[0] < at < span[1]:
+                    continue
+                height = _read(smooth[level], at)
+                if height <= 1e-9:
+                    continue
+                step = STEP * _read(pull[level], at) / height
+                share = weight[i] * height / (top * spread * spread)
+                stretch = 1.0
+                for k in range(n):
+                    stretch -= 2.0 * values[k] * along[i, k]
+                for k in range(n):
+                    row[k] = -2.0 * along[i, k] / stretch
+                row[n] = slope[i]
+                for k in range(size):
+                    right[k] += share * row[k] * step
+                    for l in range(k + 1):  # noqa: E741
+                        normal[k, l] += share * row[k] * row[l]
+            for k in range(size):
+                normal[k, k] += prior[k]
+                right[k] -= prior[k] * values[k]
+            _solve(normal, right)
+            for k in range(size):
+                values[k] += right[k]
+            values[n] = min(_MOST_ZERO, max(-_MOST_ZERO, values[n]))
+            for k in range(n):
+                values[k] = min(0.09, max(-0.09, values[k]))
+            _move(log_q, along, values, wavelength, place, slope)
+    total, inside, found = 1e-12, 0.0, 0.0
+    for i in range(m):
+        at = (place[i] - start) / STEP
+        total += weight[i] * weight[i]
+        if span[0] < at < span[1]:
+            inside += weight[i] * weight[i]
+            found += weight[i] * _read(profile, at)
+        q_out[i] = math.exp(place[i])
+    values[n + 1] = found / math.sqrt(inside + 1e-12)
+    return values
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _move(log_q, along, values, wavelength, place, slope):
+    """Places of the lines in ln Q, and what a degree of zero shift does to each."""
+    n = along.shape[1]
+    for i in range(log_q.shape[0]):
+        stretch = 1.0
+        for k in range(n):
+            stretch -= 2.0 * values[k] * along[i, k]
+        here = log_q[i] + math.log(max(stretch, 0.5))
+        sine = min(0.9999, 0.5 * wavelength * math.exp(0.5 * here))
+        slope[i] = math.sqrt(1.0 - sine * sine) / sine * (math.pi / 180.0)
+        place[i] = here + slope[i] * values[n]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _read(table, at):
+    """Linear interpolation between the centres of bins; 0 outside."""
+    at -= 0.5
+    left = int(math.floor(at))
+    if left < 0 or left + 1 >= table.shape[0]:
+        return 0.0
+    part = at - left
+    return (1.0 - part) * table[left] + part * table[left + 1]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _solve(normal, right):
+    """Cholesky solution in place of a system of which the lower triangle is given."""
+    n = right.shape[0]
+    for i in range(n):
+        for j in range(i + 1):
+            left = normal[i, j]
+            for k in range(j):
+                left -= normal[i, k] * normal[j, k]
+            normal[i, j] = math.sqrt(max(left, 1e-9)) if i == j else left / normal[j, j]
+    for i in range(n):
+        for k in range(i):
+            right[i] -= normal[i, k] * right[k]
+        right[i] /= normal[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            right[i] -= normal[k, i] * right[k]
+        right[i] /= normal[i, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _strained_metric(basis, modes, values):
+    """Metric (6,) of the cell whose Q are those of the basis times 1 - 2 sum of values times modes."""
+    change = np.zeros(6)
+    for k in range(modes.shape[0]):
+        change += values[k] * modes[k]
+    root = math.sqrt(2.0)
+    tensor = np.eye(3)
+    first, second = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
+    for c in range(6):
+        value = change[c] if c < 3 else change[c] / root
+        tensor[first[c], second[c]] -= 2.0 * value
+        if c >= 3:
+            tensor[second[c], first[c]] -= 2.0 * value
+    full = basis @ tensor @ basis.T
+    out = np.empty(6)
+    for c in range(6):
+        out[c] = full[first[c], second[c]]
+    return out
