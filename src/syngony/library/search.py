@@ -25,6 +25,8 @@ _COARSE = 4  # bins between shifts of the blurred fingerprint
 _PAD = 64
 _LEAST_INSIDE = 0.1  # of the lines' weight that must lie in the range of the scan
 
+_WIDTHS = (SHARP, BLURRED)
+
 _FEW = 20_000  # structures under which a second thread costs more than it gives
 
 
@@ -126,13 +128,14 @@ def _correlate(offsets, position, amplitude, norm, chosen, sharp, blurred, mask,
     """Best score and shift (bins) of structures begin..end - 1 for both fingerprints."""
     first = np.empty(_SHIFTS, np.float32)
     wide = _SHIFTS // _COARSE
+    cells = max(1.0, mask.sum())
     second = np.empty(wide, np.float32)
     for i in range(begin, end):
         if not chosen[i]:
             continue
         first[:] = 0.0
         second[:] = 0.0
-        inside, total = 0.0, 0.0
+        inside, total, weights = 0.0, 0.0, 0.0
         j, stop = offsets[i], offsets[i + 1]
         while j < stop:
             here = int(position[j])
@@ -143,22 +146,26 @@ def _correlate(offsets, position, amplitude, norm, chosen, sharp, blurred, mask,
                 j += 1
             total += power
             base = here // FINE + _PAD - _HALF
-            inside += power * mask[base + _HALF]
             weight = np.float32(math.sqrt(power))
+            inside += power * mask[base + _HALF]
+            weights += weight * mask[base + _HALF]
             for t in range(_SHIFTS):
                 first[t] += weight * sharp[base + t]
             for t in range(wide):
                 second[t] += weight * blurred[base + _COARSE * t]
         if not inside > _LEAST_INSIDE * total:
             continue
-        share = math.sqrt(inside / total)
+        share = inside / total
+        # Of unit Gaussians with standard deviation s the sum is 2^(1/2) pi^(1/4) s^(1/2): their mean is taken off.
+        mean = 1.8826 * weights
+        length = [math.sqrt(max(share * norm[i, k] ** 2 - mean * mean * _WIDTHS[k] / cells, 1.0)) for k in range(2)]
         best, where = np.float32(0.0), 0
         for t in range(_SHIFTS):
             if first[t] > best:
                 best, where = first[t], t
-        score[0, i], shift[0, i] = best / (share * norm[i, 0]), where - _HALF
+        score[0, i], shift[0, i] = best / length[0], where - _HALF
         best, where = np.float32(0.0), 0
         for t in range(wide):
             if second[t] > best:
                 best, where = second[t], t
-        score[1, i], shift[1, i] = best / (share * norm[i, 1]), _COARSE * where - _HALF
+        score[1, i], shift[1, i] = best / length[1], _COARSE * where - _HALF
