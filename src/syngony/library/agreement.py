@@ -43,13 +43,17 @@ class Agreement:
         features: (k, len(FEATURES)).
         width: degrees, the scan's lines.
         factors: (m,) intensity of each line found over calculated.
-        share: (k,) of the scan's intensity that each explains.
+        height: (k,) what a calculated intensity of 1 is in the units of `Scan.net`.
     """
 
     features: NDArray[np.float64]
     width: float
     factors: NDArray[np.float64]
     height: NDArray[np.float64]
+
+    def take(self, chosen: NDArray[np.int64], lines: NDArray[np.int64]) -> Agreement:
+        """Some candidates and their lines (`Candidates.lines_of`)."""
+        return Agreement(self.features[chosen], self.width, self.factors[lines], self.height[chosen])
 
 
 def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float | None = None) -> Agreement:
@@ -64,13 +68,13 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float
     observed = scan.root(_SMOOTHING)
     floor = scan.floor(_SMOOTHING)
     net = np.maximum(scan.net, 0.0)
-    power = candidates.amplitude**2 * _polarisation_ratio(refined.q, scan.wavelength)
-    angles = np.degrees(2.0 * np.arcsin(np.clip(0.5 * REFERENCE * np.sqrt(refined.q), 0.0, 0.9999)))
+    power = line_powers(candidates, refined, scan.wavelength)
+    angles = line_angles(refined.q)
     k = len(candidates)
 
     def compare(width: float, count: int) -> tuple[NDArray, NDArray, NDArray]:
         figures, factors, height = np.zeros((count, 7)), np.ones(len(power)), np.zeros(count)
-        shape = _shape(width)
+        shape = line_shape(width)
 
         def work(begin: int, end: int) -> None:
             _compare(
@@ -96,10 +100,20 @@ def profile_of(
     span = slice(candidates.offsets[number], candidates.offsets[number + 1])
     q = refined.q[span]
     power = candidates.amplitude[span] ** 2 * _polarisation_ratio(q, scan.wavelength) * found.factors[span]
-    angles = np.degrees(2.0 * np.arcsin(np.clip(0.5 * REFERENCE * np.sqrt(q), 0.0, 0.9999)))
+    angles = line_angles(q)
     out = np.zeros(len(scan.net))
-    _draw(angles, power * found.height[number], scan.two_theta[0], _shape(found.width), out)
+    _draw(angles, power * found.height[number], scan.two_theta[0], line_shape(found.width), out)
     return out
+
+
+def line_angles(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2θ in degrees of Q (1/Å^2) for CuKa, whatever the wavelength of the scan."""
+    return np.degrees(2.0 * np.arcsin(np.clip(0.5 * REFERENCE * np.sqrt(q), 0.0, 0.9999)))
+
+
+def line_powers(candidates: Candidates, refined: Refined, wavelength: float) -> NDArray[np.float64]:
+    """(m,) calculated intensities of all lines at a wavelength, the strongest of each for CuKa 1."""
+    return candidates.amplitude**2 * _polarisation_ratio(refined.q, wavelength)
 
 
 def _polarisation_ratio(q: NDArray[np.float64], wavelength: float) -> NDArray[np.float64]:
@@ -114,7 +128,7 @@ def _polarisation_ratio(q: NDArray[np.float64], wavelength: float) -> NDArray[np
     return factor(wavelength) / factor(REFERENCE)
 
 
-def _shape(width: float) -> NDArray[np.float64]:
+def line_shape(width: float) -> NDArray[np.float64]:
     """Heights of a line, half Gaussian and half Lorentzian, at tenths of a grid step from its centre."""
     x = np.arange(0.0, 0.5 * _TAIL * width + GRID, GRID / 10.0) / (0.5 * width)
     return 0.5 * np.exp(-math.log(2.0) * x * x) + 0.5 / (1.0 + x * x)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.library.agreement import FEATURES
+from syngony.library.strain import free_parameters
 
 TABLE = "match_judgement.json"
 
@@ -32,16 +33,21 @@ class Judgement:
     temperature: float
 
     def logits(
-        self, features: NDArray[np.float64], measured: NDArray[np.bool_], searched: int
+        self,
+        features: NDArray[np.float64],
+        space_group: NDArray[np.integer],
+        measured: NDArray[np.bool_],
+        searched: int,
     ) -> NDArray[np.float64]:
         """(k,) logit of each candidate against none being right.
 
         Args:
             features: (k, len(FEATURES)).
+            space_group: (k,) numbers: a cell with more parameters fits more by chance.
             measured: (k,) whether the structure was determined by experiment.
             searched: structures among which these are the best: of many, one agrees by chance.
         """
-        return terms(features, searched) @ self.weights + np.where(measured, 0.0, COMPUTED_PRIOR)
+        return terms(features, space_group, searched) @ self.weights + prior(measured)
 
     def probabilities(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of candidates that exclude each other."""
@@ -51,16 +57,24 @@ class Judgement:
         return weights / (math.exp(-top) + weights.sum())
 
 
-NAMES = (*FEATURES, "strict^2", "tolerant^2", "tolerant x lines", "ln searched", "one")
+def prior(measured: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(k,) what is added to the logits where computed structures stand against measured ones."""
+    return np.where(measured, 0.0, COMPUTED_PRIOR) if measured.any() else np.zeros(len(measured))
 
 
-def terms(features: NDArray[np.float64], searched: int) -> NDArray[np.float64]:
+NAMES = (*FEATURES, "strict^2", "tolerant^2", "tolerant x lines", "free", "lg searched", "one")
+
+
+def terms(
+    features: NDArray[np.float64], space_group: NDArray[np.integer], searched: int
+) -> NDArray[np.float64]:
     """(k, len(NAMES)) what the weights multiply."""
     column = dict(zip(FEATURES, features.T, strict=True))
     more = [
         column["strict"] ** 2,
         column["tolerant"] ** 2,
         column["tolerant"] * column["lines"],
+        np.array([float(free_parameters(int(number))) for number in space_group]),
         np.full(len(features), math.log10(max(searched, 1)) - 4.0),
         np.ones(len(features)),
     ]

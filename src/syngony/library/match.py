@@ -16,6 +16,7 @@ from syngony.library.axis import BINS, place
 from syngony.library.chemistry import Elements
 from syngony.library.file import Library, load_library, shipped_libraries
 from syngony.library.judgement import Judgement, judgement
+from syngony.library.profile_fit import fit_profiles
 from syngony.library.refine import Candidates, Refined, gather, refine
 from syngony.library.scan import Scan
 from syngony.library.search import fingerprint, search
@@ -28,8 +29,14 @@ SHARP, BLURRED = 300, 300
 COMPARED = 240
 """Candidates, of all libraries together, whose whole profile is compared with the scan."""
 
-_LISTED = 60  # of those, how many are put together with their relatives
+FITTED = 60
+"""Of those, whose cells are refined once more on the whole profile; the answer is among them."""
+
 _ALIKE = 0.7  # correlation of lines above which structures of one space group are relatives
+
+
+_MIRROR = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
+"""Space groups whose crystals are mirror images of each other's: no powder pattern tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Ranking:
     Attributes:
         libraries: those searched.
         scan: what was searched for.
+        searched: structures that were looked at.
         candidates, refined, agreement: k of them, not in order.
         logit: (k,) of being right, against nothing in the libraries being right at 0.
         order: candidates that lead a group of relatives, likeliest first.
@@ -93,6 +101,7 @@ class Ranking:
 
     libraries: Sequence[Library]
     scan: Scan
+    searched: int
     candidates: Candidates
     refined: Refined
     agreement: Agreement
@@ -181,15 +190,17 @@ def _opened(name: str) -> Library:
     return load_library(name)
 
 
-def rank(scan: Scan, libraries: Sequence[Library], elements: Elements | None = None) -> Ranking | None:
+def rank(
+    scan: Scan, libraries: Sequence[Library], allowed: Sequence[NDArray[np.bool_] | None] | None = None
+) -> Ranking | None:
     """Search, refine, compare and judge; None when no structure correlates with the scan at all.
 
     Args:
         scan: prepared.
         libraries: not empty.
-        elements: which structures to look at.
+        allowed: which structures of each library to look at; None for all.
     """
-    allowed = [None if elements is None else elements.allowed(library) for library in libraries]
+    allowed = allowed or [None] * len(libraries)
     searched = sum(len(lib) if one is None else int(one.sum()) for lib, one in zip(libraries, allowed, strict=True))
     found = [search(lib, scan, SHARP, BLURRED, one) for lib, one in zip(libraries, allowed, strict=True)]
     candidates = gather(libraries, found)
@@ -200,31 +211,39 @@ def rank(scan: Scan, libraries: Sequence[Library], elements: Elements | None = N
     lines = candidates.lines_of(best)
     candidates, refined = candidates.take(best), refined.take(best, lines)
     agreed = agreement(candidates, refined, scan)
-    measured = np.array(
-        [
-            libraries[number].header["sources"][libraries[number].source[index]]["kind"] == "measured"
-            for number, index in zip(candidates.library, candidates.index, strict=True)
-        ]
-    )
+    measured = _measured(libraries, candidates)
     rule: Judgement = judgement()
-    logit = rule.logits(agreed.features, measured, searched)
-    order, members = _groups(candidates, refined, logit)
+    logit = rule.logits(agreed.features, candidates.space_group, measured, searched)
+    best = np.argsort(-logit, kind="stable")[:FITTED]
+    lines = candidates.lines_of(best)
+    candidates, refined, measured = candidates.take(best), refined.take(best, lines), measured[best]
+    refined = fit_profiles(candidates, refined, agreed.take(best, lines), scan)
+    agreed = agreement(candidates, refined, scan, agreed.width)
+    logit = rule.logits(agreed.features, candidates.space_group, measured, searched)
+    order, members = relatives(candidates, refined, logit)
     probability = rule.probabilities(logit[order])
-    return Ranking(libraries, scan, candidates, refined, agreed, logit, order, members, probability)
+    return Ranking(libraries, scan, searched, candidates, refined, agreed, logit, order, members, probability)
 
 
-def _groups(
+def _measured(libraries: Sequence[Library], candidates: Candidates) -> NDArray[np.bool_]:
+    """(k,) whether each candidate's structure was determined by experiment."""
+    kinds = [np.array([one["kind"] == "measured" for one in library.header["sources"]]) for library in libraries]
+    pairs = zip(candidates.library, candidates.index, strict=True)
+    return np.array([kinds[number][libraries[number].source[index]] for number, index in pairs])
+
+
+def relatives(
     candidates: Candidates, refined: Refined, logit: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Candidates that lead a group of relatives, likeliest first, and the members of each group."""
-    left = np.argsort(-logit, kind="stable")[:_LISTED]
+    left = np.argsort(-logit, kind="stable")
+    kinds = np.array([_MIRROR.get(int(n), int(n)) for n in candidates.space_group[left]])
     shapes = np.stack([_sticks(candidates, refined, int(i)) for i in left])
     alike = shapes @ shapes.T > _ALIKE
-    groups = candidates.space_group[left]
     order, members, free = [], [], np.ones(len(left), bool)
     for i in range(len(left)):
         if free[i]:
-            own = free & alike[i] & (groups == groups[i])
+            own = free & alike[i] & (kinds == kinds[i])
             own[i] = True
             free &= ~own
             order.append(left[i])

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from syngony.library.agreement import profile_of
 from syngony.library.chemistry import Elements
 from syngony.library.file import Library
@@ -28,7 +31,7 @@ def recognise(
     libraries = open_libraries(library)
     scan = Scan.from_pattern(pattern)
     hint = elements if elements is None or isinstance(elements, Elements) else Elements.parse(elements)
-    first = rank(scan, libraries, hint)
+    first = rank(scan, libraries, _allowed(libraries, hint))
     if first is None:
         return []
     phases = [first.phase(i) for i in range(len(first.order))]
@@ -49,7 +52,11 @@ def second_component(first: Ranking, hint: Elements | None = None) -> Ranking | 
     fitted = profile_of(first.candidates, first.refined, first.agreement, first.scan, best)
     rest: Scan = first.scan.without(fitted)
     looser = None if hint is None else replace(hint, contains=frozenset())
-    return rank(rest, first.libraries, looser)
+    return rank(rest, first.libraries, _allowed(first.libraries, looser))
+
+
+def _allowed(libraries: Sequence[Library], hint: Elements | None) -> list[NDArray[np.bool_] | None]:
+    return [None if hint is None else hint.allowed(library) for library in libraries]
 
 
 def _merged(first: list[KnownPhase], second: list[KnownPhase]) -> list[KnownPhase]:

@@ -26,8 +26,8 @@ _SHARP_START = 1  # first level of candidates that the sharp fingerprint found
 
 # Standard deviations of what is refined, before any scan is seen: one length of a cell against another (2 % is the
 # most that solid solution, pressure and DFT do), the whole cell, and the zero of 2θ in degrees.
-_PRIOR_SHAPE, _PRIOR_SCALE, _PRIOR_ZERO = 0.012, 0.03, 0.04
-_MOST_ZERO = 0.15  # degrees
+PRIOR_SHAPE, PRIOR_SCALE, PRIOR_ZERO = 0.012, 0.03, 0.04
+MOST_ZERO = 0.15  # degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,7 @@ class Refined:
         zero: (k,) degrees of 2θ added to the scan's angles.
         score: (k,) correlation of the sharp fingerprint at these places.
         metric: (k, 6) of the refined cell, as `Library.metric`.
+        values: (k, 6) of the strain's modes (see `strain_modes`), for a further refinement.
     """
 
     q: NDArray[np.float64]
@@ -88,10 +89,11 @@ class Refined:
     zero: NDArray[np.float64]
     score: NDArray[np.float64]
     metric: NDArray[np.float64]
+    values: NDArray[np.float64]
 
     def take(self, chosen: NDArray[np.int64], lines: NDArray[np.int64]) -> Refined:
         """Some candidates and their lines (`Candidates.lines_of`)."""
-        per_candidate = (self.scale, self.distortion, self.zero, self.score, self.metric)
+        per_candidate = (self.scale, self.distortion, self.zero, self.score, self.metric, self.values)
         return Refined(self.q[lines], *(column[chosen] for column in per_candidate))
 
 
@@ -136,18 +138,18 @@ def refine(candidates: Candidates, scan: Scan, profile: NDArray[np.float64]) -> 
     smooth = np.stack([gaussian_filter1d(positive, width) for width in LEVELS])
     pull = np.stack([width**2 * np.gradient(row) for width, row in zip(LEVELS, smooth, strict=True)])
     k, m = len(candidates), len(candidates.hkl)
-    q, scores, metric = np.zeros(m), np.zeros((k, 4)), np.zeros((k, 6))
+    q, scores, metric, values = np.zeros(m), np.zeros((k, 4)), np.zeros((k, 6)), np.zeros((k, 6))
     span = np.array([scan.low, scan.high])
 
     def work(begin: int, end: int) -> None:
         c = candidates
         _refine_all(
             c.offsets, c.hkl, c.amplitude, c.metric, c.space_group, c.shift, c.level, smooth, pull,
-            profile, span, scan.wavelength, begin, end, q, scores, metric,
+            profile, span, scan.wavelength, begin, end, q, scores, metric, values,
         )  # fmt: skip
 
     in_threads(work, k)
-    return Refined(q, scores[:, 0], scores[:, 1], scores[:, 2], scores[:, 3], metric)
+    return Refined(q, scores[:, 0], scores[:, 1], scores[:, 2], scores[:, 3], metric, values)
 
 
 def in_threads(work, count: int) -> None:  # noqa: ANN001
@@ -175,13 +177,13 @@ def _spans(offsets: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.
 @njit(cache=True, nogil=True, error_model="numpy")
 def _refine_all(
     offsets, hkl, amplitude, metric, space_group, shift, level, smooth, pull, profile, span, wavelength, begin, end,
-    q_out, scores, metric_out,
+    q_out, scores, metric_out, values_out,
 ):  # fmt: skip
     for i in range(begin, end):
         basis = reciprocal_basis(metric[i])
         modes = strain_modes(basis, space_group[i])
         a, b = offsets[i], offsets[i + 1]
-        log_q, along = _geometry(hkl[a:b], basis, modes)
+        log_q, along = geometry(hkl[a:b], basis, modes)
         values = _register(
             log_q, along, amplitude[a:b], shift[i], level[i], smooth, pull, profile, span, wavelength, q_out[a:b]
         )
@@ -193,11 +195,12 @@ def _refine_all(
         scores[i, 1] = math.sqrt(rest / 3.0)
         scores[i, 2] = values[n]
         scores[i, 3] = values[n + 1]
-        metric_out[i] = _strained_metric(basis, modes, values)
+        values_out[i, :n] = values[:n]
+        metric_out[i] = strained_metric(basis, modes, values)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _geometry(hkl, basis, modes):
+def geometry(hkl, basis, modes):
     """ln Q (m,) of the lines, and (m, k) how much each mode lengthens each line's spacing."""
     m, n = hkl.shape[0], modes.shape[0]
     log_q, along = np.empty(m), np.empty((m, n))
@@ -226,13 +229,13 @@ def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, s
     values = np.zeros(n + 2)
     values[0] = 0.5 * math.sqrt(3.0) * (1.0 - math.exp(shift))
     prior = np.empty(size)
-    prior[0] = 1.0 / (math.sqrt(3.0) * _PRIOR_SCALE) ** 2
-    prior[1:n] = 1.0 / _PRIOR_SHAPE**2
-    prior[n] = 1.0 / _PRIOR_ZERO**2
+    prior[0] = 1.0 / (math.sqrt(3.0) * PRIOR_SCALE) ** 2
+    prior[1:n] = 1.0 / PRIOR_SHAPE**2
+    prior[n] = 1.0 / PRIOR_ZERO**2
     start = math.log(Q_FIRST)
     place, slope = np.empty(m), np.empty(m)
     normal, right, row = np.empty((size, size)), np.empty(size), np.empty(size)
-    _move(log_q, along, values, wavelength, place, slope)
+    move(log_q, along, values, wavelength, place, slope)
     for level in range(first_level, smooth.shape[0]):
         spread = LEVELS[level] * STEP
         for _ in range(_STEPS):
@@ -267,13 +270,13 @@ def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, s
             for k in range(size):
                 normal[k, k] += prior[k]
                 right[k] -= prior[k] * values[k]
-            _solve(normal, right)
+            solve(normal, right)
             for k in range(size):
                 values[k] += right[k]
-            values[n] = min(_MOST_ZERO, max(-_MOST_ZERO, values[n]))
+            values[n] = min(MOST_ZERO, max(-MOST_ZERO, values[n]))
             for k in range(n):
                 values[k] = min(0.09, max(-0.09, values[k]))
-            _move(log_q, along, values, wavelength, place, slope)
+            move(log_q, along, values, wavelength, place, slope)
     total, inside, found = 1e-12, 0.0, 0.0
     for i in range(m):
         at = (place[i] - start) / STEP
@@ -287,7 +290,7 @@ def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _move(log_q, along, values, wavelength, place, slope):
+def move(log_q, along, values, wavelength, place, slope):
     """Places of the lines in ln Q, and what a degree of zero shift does to each."""
     n = along.shape[1]
     for i in range(log_q.shape[0]):
@@ -312,7 +315,7 @@ def _read(table, at):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve(normal, right):
+def solve(normal, right):
     """Cholesky solution in place of a system of which the lower triangle is given."""
     n = right.shape[0]
     for i in range(n):
@@ -332,7 +335,7 @@ def _solve(normal, right):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _strained_metric(basis, modes, values):
+def strained_metric(basis, modes, values):
     """Metric (6,) of the cell whose Q are those of the basis times 1 - 2 sum of values times modes."""
     change = np.zeros(6)
     for k in range(modes.shape[0]):
