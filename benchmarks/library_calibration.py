@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from library_patterns import right, samples
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from syngony.errors import PatternError
 from syngony.library.file import Library
@@ -70,14 +71,13 @@ def fit(found: list[dict]) -> np.ndarray:
             scaled = one["x"] / spread
             logit = scaled @ weights + one["prior"]
             best = np.array([g[np.argmax(logit[g])] for g in one["groups"]])
-            top = max(logit[best].max(), 0.0)
-            share = np.exp(logit[best] - top)
-            all_of, good = np.exp(-top) + share.sum(), one["right"][best]
-            won = share[good].sum() if good.any() else np.exp(-top)
-            total -= np.log(won / all_of)
-            slope += scaled[best].T @ (share / all_of)
+            good = one["right"][best]
+            whole = logsumexp([0.0, *logit[best]])
+            won = logsumexp(logit[best[good]]) if good.any() else 0.0
+            total += whole - won
+            slope += scaled[best].T @ np.exp(logit[best] - whole)
             if good.any():
-                slope -= scaled[best[good]].T @ (share[good] / won)
+                slope -= scaled[best[good]].T @ np.exp(logit[best[good]] - won)
         return total / len(found), slope / len(found)
 
     weights = minimize(loss, np.zeros(every.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x

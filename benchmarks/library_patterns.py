@@ -59,9 +59,34 @@ def samples(table: Path, number: int, seed: int, sides: tuple[str, ...] = ("vali
             return
 
 
-def simulate(
-    phase: Phase, rng: np.random.Generator, impurity: Phase | None
-) -> tuple[Pattern, NDArray[np.float64]]:
+def pairs(
+    table: Path, number: int, seed: int, sides: tuple[str, ...] = ("validation", "test")
+) -> Iterator[tuple[Pattern, str, str]]:
+    """Lab scans of equal mixtures (their strongest lines alike) of two drawn structures, and the identifiers."""
+    rows = read_table(table)
+    formulas = rows["formula"].to_pylist()
+    rng = np.random.default_rng(seed)
+    waiting: tuple[str, Phase] | None = None
+    made = 0
+    for row in (i for i in rng.permutation(len(formulas)) if side_of(formulas[i]) in sides):
+        try:
+            structure = StructureRecord.from_row(rows.slice(int(row), 1).to_pylist()[0])
+            phase = Phase.from_structure(structure.structure)
+            if waiting is None:
+                waiting = structure.material_id, phase
+                continue
+            own = np.random.default_rng((seed, int(row)))
+            scan = measure(waiting[1], replace(Laboratory().draw(own), impurity=1.0), own, phase)
+            yield Pattern(*scan), waiting[0], structure.material_id
+        except SyngonyError:
+            continue
+        waiting = None
+        made += 1
+        if made == number:
+            return
+
+
+def simulate(phase: Phase, rng: np.random.Generator, impurity: Phase | None) -> tuple[Pattern, NDArray[np.float64]]:
     """A scan, and the sticks of its phase on the library's axis."""
     strain = (*rng.uniform(-LARGEST_STRAIN, LARGEST_STRAIN, 3).tolist(), 0.0, 0.0, 0.0)
     conditions = replace(Laboratory().draw(rng), lattice_strain=strain)

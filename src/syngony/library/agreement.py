@@ -1,4 +1,4 @@
-"""How well a refined candidate explains a scan: its whole profile, with lines as strong as texture lets them be. Compiled."""
+"""How well a candidate explains a scan: its whole profile, lines as strong as texture lets them be. Compiled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from syngony.library.axis import REFERENCE
-from syngony.library.refine import Candidates, Refined, in_threads
+from syngony.library.candidates import Candidates, in_threads
+from syngony.library.refine import Refined
 from syngony.library.scan import GRID, Scan
 
 WIDTHS = (0.07, 0.12, 0.2, 0.35, 0.6)
@@ -19,20 +20,25 @@ WIDTHS = (0.07, 0.12, 0.2, 0.35, 0.6)
 TEXTURE = 3.0
 """Texture, coarse grains and wrong sites may make a line stronger or weaker by this factor, not by more."""
 
-_ROUNDS = 5  # of sharing the scan's intensity among overlapping lines
+_ROUNDS = 6  # of sharing the scan's intensity among overlapping lines
 _SAMPLE = 40  # candidates by which the width is chosen
 _SMOOTHING = 0.02  # degrees
 _TAIL = 8.0  # half widths to which a line is drawn
 
-FEATURES = ("strict", "tolerant", "missing", "unexplained", "texture", "lines", "inside", "distortion", "scale", "zero")
+FEATURES = (
+    "strict", "tolerant", "missing", "unexplained", "texture", "lines", "inside", "distortion", "scale", "zero",
+)  # fmt: skip
 """What is known of a candidate, in the order of `Agreement.features`:
 
 strict: correlation of the roots of both profiles, intensities as calculated; tolerant: the same after each line
-was given the scan's intensity within `TEXTURE`; missing: calculated intensity that the scan lacks even then, and
-unexplained: the scan's that no line explains, both of the scan's square root; texture: spread of ln(intensity
-found over calculated); lines: ln of the number of lines that matter; inside: share of the lines' weight in the
-range of the scan; distortion, scale and zero: what the refinement had to do, over their standard deviations.
+was given the scan's intensity within `TEXTURE`; missing: share of the lines that should stand out of the noise
+and are not there even then; unexplained: what no line explains of the scan's square root (squares over all);
+texture: spread of ln(intensity found over calculated); lines: ln of the number of lines that matter; inside: share
+of the lines' weight in the range of the scan; distortion, scale and zero: what the refinement had to do, over
+their standard deviations.
 """
+
+_HOPELESS = np.array([0.0, 0.0, 1.0, 1.0] + [0.0] * (len(FEATURES) - 4))  # where a refinement ran away
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +84,7 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float
 
         def work(begin: int, end: int) -> None:
             _compare(
-                candidates.offsets, angles, power, observed, net, floor, scan.two_theta[0], shape, width,
+                candidates.offsets, angles, power, observed, net, floor, scan.two_theta[0], shape,
                 begin, end, figures, factors, height,
             )  # fmt: skip
 
@@ -90,7 +96,9 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float
         width = max(WIDTHS, key=lambda w: np.sort(compare(w, sample)[0][:, 1])[-min(3, sample) :].mean())
     figures, factors, height = compare(width, k)
     asked = [refined.distortion / 0.01, np.abs(refined.scale - 1.0) / 0.01, np.abs(refined.zero) / 0.05]
-    return Agreement(np.column_stack([figures, *asked]), width, factors, height)
+    features = np.column_stack([figures, *asked])
+    features[~np.isfinite(features).all(axis=1)] = _HOPELESS
+    return Agreement(features, width, factors, height)
 
 
 def profile_of(
@@ -146,7 +154,7 @@ def _draw(angles, heights, start, shape, out):
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _compare(offsets, angles, power, observed, net, floor, start, shape, width, begin, end, figures, factors, height):
+def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, end, figures, factors, height):
     p = net.shape[0]
     stop = start + GRID * (p - 1)
     reach = (shape.shape[0] - 1) // 10 - 1
@@ -176,7 +184,7 @@ def _compare(offsets, angles, power, observed, net, floor, start, shape, width, 
         for x in range(p):
             root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
         figures[c, 0] = _correlation(root, observed, mean_o)
-        factor = factors[a:b]
+        factor, lack = factors[a:b], np.zeros(n)
         for turn in range(_ROUNDS):
             for i in range(n):
                 at = (angles[a + i] - start) / GRID
@@ -186,21 +194,29 @@ def _compare(offsets, angles, power, observed, net, floor, start, shape, width, 
                     h = shape[int(abs(x - at) * 10.0 + 0.5)]
                     seen += h * net[x]
                     given += h * scale * calculated[x]
-                if given > 0.0:
+                if turn == _ROUNDS - 1:
+                    lack[i] = max(0.0, 1.0 - seen / given) if given > 0.0 else 0.0
+                elif given > 0.0:
                     factor[i] = min(TEXTURE, max(1.0 / TEXTURE, factor[i] * (seen + 1e-9) / (given + 1e-9)))
-            calculated[:] = 0.0
-            _draw(angles[a:b], power[a:b] * factor, start, shape, calculated)
+            if turn < _ROUNDS - 1:
+                calculated[:] = 0.0
+                _draw(angles[a:b], power[a:b] * factor, start, shape, calculated)
         for x in range(p):
             root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
         figures[c, 1] = _correlation(root, observed, mean_o)
-        over, under = 0.0, 0.0
+        under = 0.0
         for x in range(p):
-            gap = root[x] - observed[x]
-            if gap > 0.0:
-                over += gap * gap
-            else:
-                under += gap * gap
-        figures[c, 2], figures[c, 3] = over / square_o, under / square_o
+            under += max(observed[x] - root[x], 0.0) ** 2
+        figures[c, 3] = under / square_o
+        absent, expected = 0.0, 1e-12
+        for i in range(n):
+            if start < angles[a + i] < stop:
+                least = scale * power[a + i] / TEXTURE
+                w = math.sqrt(power[a + i]) * least / (least + floor)
+                expected += w
+                if factor[i] <= 1.01 / TEXTURE:
+                    absent += w * lack[i]
+        figures[c, 2] = absent / expected
         weights, mean, spread, squares = 1e-12, 0.0, 0.0, 0.0
         for i in range(n):
             if start < angles[a + i] < stop:

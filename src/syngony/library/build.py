@@ -86,7 +86,8 @@ def build_library(
     if total == 0:
         raise TableError(f"{table}: no structures in it")
     info = read_info(table)
-    source = {"source": info.source or table.stem, "licence": info.licence, "kind": kind}
+    name = info.source or table.stem
+    source = {"source": name, "licence": info.licence, "kind": kind}
     folder = output.with_name(f"{output.name}.parts")
     identity = _identity(table)
     if folder.is_dir() and _read(folder / "identity") != identity:
@@ -98,7 +99,7 @@ def build_library(
     failures = [reason for shard in shards for reason in shard.header["failures"]]
     if not sum(len(shard) for shard in shards):
         raise TableError(f"{table}: none of its {total} structures gives a line; the first: {failures[0]}")
-    library = write_library(output, [(shard, None) for shard in shards], title or source["source"])
+    library = write_library(output, [(shard, None) for shard in shards], title or name)
     del shards
     shutil.rmtree(folder, ignore_errors=True)
     return Built(library, failures, len(library))

@@ -164,7 +164,7 @@ class Library:
         if verify:
             digest = hashlib.sha256()
             for begin in range(0, end, _CHUNK):
-                digest.update(data[begin : begin + _CHUNK])
+                digest.update(data[begin : begin + _CHUNK].data)
             digest.update(_canonical(header))
             if digest.hexdigest() != header["sha256"]:
                 raise LibraryError(f"{path}: the file was changed or damaged (its hash is wrong): build it again")

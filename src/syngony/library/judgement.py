@@ -65,9 +65,7 @@ def prior(measured: NDArray[np.bool_]) -> NDArray[np.float64]:
 NAMES = (*FEATURES, "strict^2", "tolerant^2", "tolerant x lines", "free", "lg searched", "one")
 
 
-def terms(
-    features: NDArray[np.float64], space_group: NDArray[np.integer], searched: int
-) -> NDArray[np.float64]:
+def terms(features: NDArray[np.float64], space_group: NDArray[np.integer], searched: int) -> NDArray[np.float64]:
     """(k, len(NAMES)) what the weights multiply."""
     column = dict(zip(FEATURES, features.T, strict=True))
     more = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,22 @@ from numpy.typing import NDArray
 from syngony.errors import InputError, LibraryError
 from syngony.library.agreement import Agreement, agreement
 from syngony.library.axis import BINS, place
+from syngony.library.candidates import Candidates, gather
 from syngony.library.chemistry import Elements
 from syngony.library.file import Library, load_library, shipped_libraries
 from syngony.library.judgement import Judgement, judgement
 from syngony.library.profile_fit import fit_profiles
-from syngony.library.refine import Candidates, Refined, gather, refine
+from syngony.library.refine import FINE_LEVELS, LEVELS, ROUGH, Refined, refine
 from syngony.library.scan import Scan
-from syngony.library.search import fingerprint, search
+from syngony.library.search import Found, fingerprint, search
 from syngony.pattern import Pattern
 from syngony.symmetry import crystal_system
 
-SHARP, BLURRED = 300, 300
+SHARP, BLURRED = 400, 2000
 """Candidates taken from each library by each fingerprint."""
+
+REFINED = 600
+"""Candidates, of all libraries together, that are refined with all their lines."""
 
 COMPARED = 240
 """Candidates, of all libraries together, whose whole profile is compared with the scan."""
@@ -32,6 +37,7 @@ COMPARED = 240
 FITTED = 60
 """Of those, whose cells are refined once more on the whole profile; the answer is among them."""
 
+_FEW_LINES = 40  # of each candidate, in the first refinement
 _ALIKE = 0.7  # correlation of lines above which structures of one space group are relatives
 
 
@@ -55,8 +61,8 @@ class KnownPhase:
         scale: lattice ratio, the sample's lengths over those in the library.
         distortion: root mean square of the cell's strain beyond the scale.
         zero_shift: degrees of 2θ that the scan seems to be off.
-        missing: intensity that the phase should show and the scan does not, relative to the scan.
-        unexplained: the scan's that the phase does not explain.
+        missing: share of the phase's lines that should stand out of the noise and are not there.
+        unexplained: what the phase does not explain of the scan's square root (squares, over all).
         relatives: identifiers of further structures in the libraries that are the same phase or isostructural.
         component: 1, or 2 for a phase found in what the first leaves.
         measured: True for a structure determined by experiment.
@@ -203,10 +209,11 @@ def rank(
     allowed = allowed or [None] * len(libraries)
     searched = sum(len(lib) if one is None else int(one.sum()) for lib, one in zip(libraries, allowed, strict=True))
     found = [search(lib, scan, SHARP, BLURRED, one) for lib, one in zip(libraries, allowed, strict=True)]
-    candidates = gather(libraries, found)
+    candidates = gather(libraries, found, _FEW_LINES)
     if len(candidates) == 0:
         return None
-    refined = refine(candidates, scan, fingerprint(scan))
+    refined = refine(candidates, scan, fingerprint(scan, LEVELS[ROUGH[1] - 1]), ROUGH)
+    candidates, refined = _with_all_lines(libraries, found, refined, scan)
     best = np.argsort(-refined.score, kind="stable")[:COMPARED]
     lines = candidates.lines_of(best)
     candidates, refined = candidates.take(best), refined.take(best, lines)
@@ -223,6 +230,22 @@ def rank(
     order, members = relatives(candidates, refined, logit)
     probability = rule.probabilities(logit[order])
     return Ranking(libraries, scan, searched, candidates, refined, agreed, logit, order, members, probability)
+
+
+def _with_all_lines(
+    libraries: Sequence[Library], found: Sequence[Found], rough: Refined, scan: Scan
+) -> tuple[Candidates, Refined]:
+    """The best of a rough refinement, refined on with all their lines."""
+    kept = np.sort(np.argsort(-rough.score, kind="stable")[:REFINED])
+    ends = np.cumsum([0, *(len(one.index) for one in found)])
+    chosen = [kept[(kept >= a) & (kept < b)] - a for a, b in pairwise(ends)]
+    fewer = [
+        Found(one.index[own], one.shift[own], one.blurred[own], one.score[own])
+        for one, own in zip(found, chosen, strict=True)
+    ]
+    candidates = gather(libraries, fewer)
+    start = np.column_stack([rough.values, rough.zero])[kept]
+    return candidates, refine(candidates, scan, fingerprint(scan), FINE_LEVELS, start)
 
 
 def _measured(libraries: Sequence[Library], candidates: Candidates) -> NDArray[np.bool_]:

@@ -6,19 +6,17 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from syngony.library.agreement import Agreement, line_powers, line_shape
 from syngony.library.axis import REFERENCE
+from syngony.library.candidates import Candidates, in_threads
 from syngony.library.refine import (
     MOST_ZERO,
     PRIOR_SCALE,
     PRIOR_SHAPE,
     PRIOR_ZERO,
-    Candidates,
     Refined,
     geometry,
-    in_threads,
     move,
     solve,
     strained_metric,

@@ -1,11 +1,8 @@
-"""Laying a candidate's own lines on the scan: its cell is strained as its symmetry allows, the zero shifted. Compiled."""
+"""A candidate's own lines laid on the scan: its cell strained as its symmetry allows, the zero shifted. Compiled."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,59 +11,23 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from syngony.library.axis import Q_FIRST, STEP
-from syngony.library.file import Library
+from syngony.library.candidates import Candidates, in_threads
 from syngony.library.scan import Scan
 from syngony.library.strain import reciprocal_basis, strain_modes
 
 LEVELS = (9.0, 4.5, 2.2, 1.1)
 """Bins: how far a line looks for the scan's lines, from step to step."""
 
+LEVEL_WIDTHS = np.array(LEVELS)
+
 _STEPS = 3  # least-squares steps at each level
-_SHARP_START = 1  # first level of candidates that the sharp fingerprint found
+ROUGH, FINE_LEVELS = (0, 3), (2, 4)
+"""Levels of a first refinement of many candidates by few lines, and of a second of few by all."""
 
 # Standard deviations of what is refined, before any scan is seen: one length of a cell against another (2 % is the
 # most that solid solution, pressure and DFT do), the whole cell, and the zero of 2θ in degrees.
 PRIOR_SHAPE, PRIOR_SCALE, PRIOR_ZERO = 0.012, 0.03, 0.04
 MOST_ZERO = 0.15  # degrees
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """k structures with their lines, gathered from libraries.
-
-    Attributes:
-        library, index: (k,) which library of the list, and the place in it.
-        offsets: (k + 1,) candidate i has lines offsets[i]:offsets[i + 1].
-        hkl: (m, 3); amplitude: (m,) root of the intensity, strongest 1.
-        metric: (k, 6); space_group: (k,).
-        shift: (k,) of ln Q; level: (k,) first level of the refinement.
-    """
-
-    library: NDArray[np.int64]
-    index: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    hkl: NDArray[np.int8]
-    amplitude: NDArray[np.float64]
-    metric: NDArray[np.float64]
-    space_group: NDArray[np.int64]
-    shift: NDArray[np.float64]
-    level: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def lines_of(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of the lines of some of them, in the order given."""
-        return _spans(self.offsets, chosen)
-
-    def take(self, chosen: NDArray[np.int64]) -> Candidates:
-        """Some of them, in the order given."""
-        lines = self.lines_of(chosen)
-        return Candidates(
-            self.library[chosen], self.index[chosen], _starts(np.diff(self.offsets)[chosen]), self.hkl[lines],
-            self.amplitude[lines], self.metric[chosen], self.space_group[chosen], self.shift[chosen],
-            self.level[chosen],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,32 +58,13 @@ class Refined:
         return Refined(self.q[lines], *(column[chosen] for column in per_candidate))
 
 
-def gather(libraries: Sequence[Library], found: Sequence, limit: int | None = None) -> Candidates:
-    """Lines of the candidates that `search` found in each library.
-
-    Args:
-        libraries: those searched.
-        found: `Found` of each.
-        limit: only so many of each, in their order.
-    """
-    parts = []
-    for number, (library, one) in enumerate(zip(libraries, found, strict=True)):
-        index = one.index[:limit]
-        lines = _spans(library.offsets, index)
-        parts.append(
-            (
-                np.full(len(index), number), index, np.diff(library.offsets)[index], library.hkl[lines],
-                library.amplitude[lines] / 255.0, library.metric[index].astype(float),
-                library.space_group[index].astype(np.int64), one.shift[:limit],
-                np.where(one.blurred[:limit], 0, _SHARP_START),
-            )  # fmt: skip
-        )
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    columns[2] = _starts(columns[2])
-    return Candidates(*columns)
-
-
-def refine(candidates: Candidates, scan: Scan, profile: NDArray[np.float64]) -> Refined:
+def refine(
+    candidates: Candidates,
+    scan: Scan,
+    profile: NDArray[np.float64],
+    levels: tuple[int, int],
+    start: NDArray[np.float64] | None = None,
+) -> Refined:
     """Refine the cell of each candidate against the scan.
 
     Every line moves towards the scan's intensity around it (the mean shift of D. Comaniciu and P. Meer, IEEE
@@ -132,62 +74,52 @@ def refine(candidates: Candidates, scan: Scan, profile: NDArray[np.float64]) -> 
     Args:
         candidates: k structures.
         scan: prepared.
-        profile: (BINS,) the scan's sharp fingerprint, centred (see `search`), in which the result is scored.
+        profile: (BINS,) a fingerprint of the scan (see `search`), in which the result is scored.
+        levels: first and last of `LEVELS`; candidates of the sharp fingerprint pass over the widest.
+        start: (k, 7) of an earlier refinement to go on from: `Refined.values` and the zero.
     """
+    known = start is not None
+    begin_at = np.column_stack([start]) if start is not None else np.zeros((len(candidates), 7))
     positive = scan.binned(0.7)
     smooth = np.stack([gaussian_filter1d(positive, width) for width in LEVELS])
     pull = np.stack([width**2 * np.gradient(row) for width, row in zip(LEVELS, smooth, strict=True)])
     k, m = len(candidates), len(candidates.hkl)
-    q, scores, metric, values = np.zeros(m), np.zeros((k, 4)), np.zeros((k, 6)), np.zeros((k, 6))
+    q, scores = np.zeros(m), np.zeros((k, 4))
+    metric, values = np.zeros((k, 6)), np.zeros((k, 6))
     span = np.array([scan.low, scan.high])
 
     def work(begin: int, end: int) -> None:
         c = candidates
         _refine_all(
             c.offsets, c.hkl, c.amplitude, c.metric, c.space_group, c.shift, c.level, smooth, pull,
-            profile, span, scan.wavelength, begin, end, q, scores, metric, values,
+            profile, span, scan.wavelength, levels[0], levels[1], known, begin_at, begin, end,
+            q, scores, metric, values,
         )  # fmt: skip
 
     in_threads(work, k)
     return Refined(q, scores[:, 0], scores[:, 1], scores[:, 2], scores[:, 3], metric, values)
 
 
-def in_threads(work, count: int) -> None:  # noqa: ANN001
-    """Call work(begin, end) on stretches of `count` items on all cores."""
-    threads = min(os.cpu_count() or 1, max(1, count // 40))
-    if threads == 1:
-        work(0, count)
-        return
-    edges = np.linspace(0, count, 4 * threads + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
-
-
-def _starts(counts: NDArray[np.integer]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
-def _spans(offsets: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places of the lines of the chosen structures, one structure after another."""
-    counts = offsets[chosen + 1] - offsets[chosen]
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    return np.arange(starts[-1]) + np.repeat(offsets[chosen] - starts[:-1], counts)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _refine_all(
-    offsets, hkl, amplitude, metric, space_group, shift, level, smooth, pull, profile, span, wavelength, begin, end,
-    q_out, scores, metric_out, values_out,
+    offsets, hkl, amplitude, metric, space_group, shift, level, smooth, pull, profile, span, wavelength, first_level,
+    last_level, known, start, begin, end, q_out, scores, metric_out, values_out,
 ):  # fmt: skip
     for i in range(begin, end):
         basis = reciprocal_basis(metric[i])
         modes = strain_modes(basis, space_group[i])
         a, b = offsets[i], offsets[i + 1]
         log_q, along = geometry(hkl[a:b], basis, modes)
-        values = _register(
-            log_q, along, amplitude[a:b], shift[i], level[i], smooth, pull, profile, span, wavelength, q_out[a:b]
-        )
         n = modes.shape[0]
+        values = np.zeros(n + 2)
+        if known:
+            values[:n] = start[i, :n]
+            values[n] = start[i, 6]
+        else:
+            values[0] = 0.5 * math.sqrt(3.0) * (1.0 - math.exp(shift[i]))
+        levels = smooth[max(first_level, level[i]) : last_level], pull[max(first_level, level[i]) : last_level]
+        widths = LEVEL_WIDTHS[max(first_level, level[i]) : last_level]
+        _register(log_q, along, values, amplitude[a:b], levels, widths, profile, span, wavelength, q_out[a:b])
         scores[i, 0] = 1.0 + values[0] / math.sqrt(3.0)
         rest = 0.0
         for k in range(1, n):
@@ -222,12 +154,11 @@ def geometry(hkl, basis, modes):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, span, wavelength, q_out):
-    """Values of the modes, the zero shift and the score; the lines' Q into `q_out`."""
+def _register(log_q, along, values, weight, levels, widths, profile, span, wavelength, q_out):
+    """Refine the values of the modes and the zero in place, the score behind them; the lines' Q into `q_out`."""
+    smooth, pull = levels
     m, n = along.shape
     size = n + 1
-    values = np.zeros(n + 2)
-    values[0] = 0.5 * math.sqrt(3.0) * (1.0 - math.exp(shift))
     prior = np.empty(size)
     prior[0] = 1.0 / (math.sqrt(3.0) * PRIOR_SCALE) ** 2
     prior[1:n] = 1.0 / PRIOR_SHAPE**2
@@ -236,8 +167,8 @@ def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, s
     place, slope = np.empty(m), np.empty(m)
     normal, right, row = np.empty((size, size)), np.empty(size), np.empty(size)
     move(log_q, along, values, wavelength, place, slope)
-    for level in range(first_level, smooth.shape[0]):
-        spread = LEVELS[level] * STEP
+    for level in range(smooth.shape[0]):
+        spread = widths[level] * STEP
         for _ in range(_STEPS):
             normal[:] = 0.0
             right[:] = 0.0
@@ -276,17 +207,39 @@ def _register(log_q, along, weight, shift, first_level, smooth, pull, profile, s
             values[n] = min(MOST_ZERO, max(-MOST_ZERO, values[n]))
             for k in range(n):
                 values[k] = min(0.09, max(-0.09, values[k]))
-            move(log_q, along, values, wavelength, place, slope)
-    total, inside, found = 1e-12, 0.0, 0.0
+            _shift(log_q, along, values, place, slope)
+    values[n + 1] = _score(place, weight, profile, span)
     for i in range(m):
-        at = (place[i] - start) / STEP
-        total += weight[i] * weight[i]
-        if span[0] < at < span[1]:
-            inside += weight[i] * weight[i]
-            found += weight[i] * _read(profile, at)
         q_out[i] = math.exp(place[i])
-    values[n + 1] = found / math.sqrt(inside + 1e-12)
-    return values
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _score(place, weight, profile, span):
+    """Correlation of the lines with a fingerprint; lines within a bin count as one."""
+    start = math.log(Q_FIRST)
+    inside, found, i, m = 1e-12, 0.0, 0, place.shape[0]
+    while i < m:
+        at = (place[i] - start) / STEP
+        power = weight[i] * weight[i]
+        i += 1
+        while i < m and abs((place[i] - start) / STEP - at) < 1.0:
+            power += weight[i] * weight[i]
+            i += 1
+        if span[0] < at < span[1]:
+            inside += power
+            found += math.sqrt(power) * _read(profile, at)
+    return found / math.sqrt(inside)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shift(log_q, along, values, place, slope):
+    """`move` with the slopes that are known."""
+    n = along.shape[1]
+    for i in range(log_q.shape[0]):
+        stretch = 1.0
+        for k in range(n):
+            stretch -= 2.0 * values[k] * along[i, k]
+        place[i] = log_q[i] + math.log(max(stretch, 0.5)) + slope[i] * values[n]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -307,7 +260,7 @@ def move(log_q, along, values, wavelength, place, slope):
 def _read(table, at):
     """Linear interpolation between the centres of bins; 0 outside."""
     at -= 0.5
-    left = int(math.floor(at))
+    left = math.floor(at)
     if left < 0 or left + 1 >= table.shape[0]:
         return 0.0
     part = at - left

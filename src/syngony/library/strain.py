@@ -56,6 +56,8 @@ def strain_modes(basis, space_group):
         (k, 6) modes in the order 11, 22, 33, 23, 13, 12, the last three times the root of 2.
     """
     wanted = free_parameters(space_group)
+    if wanted == 6:
+        return _invariant(np.eye(6))
     reduced = _reduced(basis)
     modes = np.empty((0, 6))
     for tolerance in _TOLERANCES:
@@ -73,16 +75,18 @@ def _reduced(basis):
         better = False
         for i in range(3):
             j, k = (i + 1) % 3, (i + 2) % 3
-            length = (vectors[i] * vectors[i]).sum()
-            best, p, q = length * (1 - 1e-9), 0, 0
+            best, p, q = _dot(vectors[i], vectors[i]) * (1 - 1e-9), 0, 0
             for a in range(-1, 2):
                 for b in range(-1, 2):
-                    trial = vectors[i] + a * vectors[j] + b * vectors[k]
-                    size = (trial * trial).sum()
+                    size = 0.0
+                    for x in range(3):
+                        value = vectors[i, x] + a * vectors[j, x] + b * vectors[k, x]
+                        size += value * value
                     if size < best:
                         best, p, q = size, a, b
             if p != 0 or q != 0:
-                vectors[i] += p * vectors[j] + q * vectors[k]
+                for x in range(3):
+                    vectors[i, x] += p * vectors[j, x] + q * vectors[k, x]
                 better = True
         if not better:
             break
@@ -92,49 +96,60 @@ def _reduced(basis):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _mean_turn(vectors, tolerance):
     """(6, 6) mean over the lattice's symmetry of how it turns a symmetric tensor."""
-    gram = vectors @ vectors.T
+    aa, bb, cc = _dot(vectors[0], vectors[0]), _dot(vectors[1], vectors[1]), _dot(vectors[2], vectors[2])
+    ab, ac, bc = _dot(vectors[0], vectors[1]), _dot(vectors[0], vectors[2]), _dot(vectors[1], vectors[2])
     images = np.empty((3, 26, 3))
     counts = np.zeros(3, np.int64)
+    v = np.empty(3)
     for a in range(-1, 2):
         for b in range(-1, 2):
             for c in range(-1, 2):
                 if a == 0 and b == 0 and c == 0:
                     continue
-                v = a * vectors[0] + b * vectors[1] + c * vectors[2]
-                size = (v * v).sum()
+                for x in range(3):
+                    v[x] = a * vectors[0, x] + b * vectors[1, x] + c * vectors[2, x]
+                size = _dot(v, v)
                 for i in range(3):
-                    if abs(size - gram[i, i]) < tolerance * gram[i, i]:
-                        images[i, counts[i]] = v
+                    own = aa if i == 0 else (bb if i == 1 else cc)
+                    if abs(size - own) < tolerance * own:
+                        for x in range(3):
+                            images[i, counts[i], x] = v[x]
                         counts[i] += 1
     inverse = np.linalg.inv(vectors)
     mean, found = np.zeros((6, 6)), 0
-    turned = np.empty((3, 3))
+    turn = np.empty((3, 3))
+    off_ab, off_ac, off_bc = (tolerance * np.sqrt(aa * bb), tolerance * np.sqrt(aa * cc), tolerance * np.sqrt(bb * cc))
     for i in range(counts[0]):
         for j in range(counts[1]):
-            if _off(images[0, i], images[1, j], gram[0, 1], gram[0, 0], gram[1, 1]) > tolerance:
+            if abs(_dot(images[0, i], images[1, j]) - ab) > off_ab:
                 continue
             for k in range(counts[2]):
                 if (
-                    _off(images[0, i], images[2, k], gram[0, 2], gram[0, 0], gram[2, 2]) > tolerance
-                    or _off(images[1, j], images[2, k], gram[1, 2], gram[1, 1], gram[2, 2]) > tolerance
+                    abs(_dot(images[0, i], images[2, k]) - ac) > off_ac
+                    or abs(_dot(images[1, j], images[2, k]) - bc) > off_bc
                 ):
                     continue
-                turned[0], turned[1], turned[2] = images[0, i], images[1, j], images[2, k]
-                mean += _tensor_turn(inverse @ turned)
+                for x in range(3):
+                    for y in range(3):
+                        turn[x, y] = (
+                            inverse[x, 0] * images[0, i, y]
+                            + inverse[x, 1] * images[1, j, y]
+                            + inverse[x, 2] * images[2, k, y]
+                        )
+                _add_tensor_turn(turn, mean)
                 found += 1
     return mean / found
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _off(u, v, wanted, uu, vv):
-    return abs((u * v).sum() - wanted) / np.sqrt(uu * vv)
+def _dot(u, v):
+    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tensor_turn(rotation):
-    """(6, 6) what a rotation does to a symmetric tensor in the notation of `strain_modes`."""
-    first, second = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])
-    out = np.empty((6, 6))
+def _add_tensor_turn(rotation, out):
+    """Add what a rotation does to a symmetric tensor in the notation of `strain_modes` to (6, 6)."""
+    first, second = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
     root = np.sqrt(2.0)
     for m in range(6):
         for n in range(6):
@@ -144,8 +159,7 @@ def _tensor_turn(rotation):
                 value = (value + rotation[j, a] * rotation[i, b]) / root
             if m >= 3:
                 value *= root
-            out[m, n] = value
-    return out
+            out[m, n] += value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -153,10 +167,16 @@ def _invariant(mean):
     """(k, 6) orthonormal basis of what a projector (6, 6) keeps, the isotropic part first."""
     modes, found = np.zeros((6, 6)), 1
     modes[0, :3] = 1.0 / np.sqrt(3.0)
+    rest = np.empty(6)
     for m in range(6):
-        rest = mean[:, m].copy()
+        for x in range(6):
+            rest[x] = mean[x, m]
         for k in range(found):
-            rest -= (rest * modes[k]).sum() * modes[k]
+            product = 0.0
+            for x in range(6):
+                product += rest[x] * modes[k, x]
+            for x in range(6):
+                rest[x] -= product * modes[k, x]
         size = (rest * rest).sum()
         if size > 0.02 and found < 6:
             modes[found] = rest / np.sqrt(size)
