@@ -24,6 +24,7 @@ from syngony.library.file import Library
 from syngony.library.judgement import NAMES, prior, terms
 from syngony.library.match import rank, relatives
 from syngony.library.scan import Scan
+from syngony.metrics import expected_calibration_error
 
 REMOVED = 0.35
 PENALTY = 0.5  # of squared weights, all terms standardised
@@ -50,7 +51,7 @@ def collect(table: Path, own: Library, others: list[Library], number: int, seed:
         kinds = np.array([libraries[n].header["sources"][0]["kind"] == "measured" for n in ranking.candidates.library])
         found.append(
             {
-                "x": terms(ranking.agreement.features, ranking.candidates.space_group, ranking.searched),
+                "x": terms(ranking.agreement.features, ranking.candidates.space_group),
                 "prior": prior(kinds),
                 "right": right(ranking, sample, every),
                 "ranking": ranking,
@@ -85,6 +86,32 @@ def fit(found: list[dict]) -> np.ndarray:
     return weights / spread
 
 
+def calibrate(found: list[dict], folds: int = 5) -> tuple[float, float]:
+    """Offset and slope of a straight line in the logit of the first answer's probability (J. C. Platt, 1999).
+
+    Probabilities are those of folds that did not fit the weights.
+    """
+    logit, good = [], []
+    for fold in range(folds):
+        weights = fit([one for i, one in enumerate(found) if i % folds != fold])
+        for one in found[fold::folds]:
+            score = one["x"] @ weights + one["prior"]
+            best = np.array([g[np.argmax(score[g])] for g in one["groups"]])
+            share = np.exp(score.max() - logsumexp([0.0, *score[best]]))
+            logit.append(np.log(share / (1.0 - share + 1e-12) + 1e-12))
+            good.append(one["right"][np.argmax(score)])
+    x, y = np.array(logit), np.array(good, float)
+
+    def loss(line: np.ndarray) -> float:
+        return float(np.mean(np.logaddexp(0.0, line[0] + line[1] * x) - y * (line[0] + line[1] * x)))
+
+    offset, slope = minimize(loss, [0.0, 1.0]).x
+    p = 1.0 / (1.0 + np.exp(-offset - slope * x))
+    before = expected_calibration_error(1.0 / (1.0 + np.exp(-x)), y > 0, 10)
+    print(f"calibration error {before:.3f} before, {expected_calibration_error(p, y > 0, 10):.3f} after")
+    return float(offset), float(slope)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs=4, type=Path, metavar="TABLE LIBRARY", help="measured, then computed")
@@ -101,13 +128,15 @@ def main() -> None:
             logit = one["x"] @ weights + one["prior"] if weights.any() else ranking.logit
             one["groups"] = relatives(ranking.candidates, ranking.refined, logit)[1]
         weights = fit(found)
+    offset, slope = calibrate(found)
     first = [one["right"][np.argmax(one["x"] @ weights + one["prior"])] for one in found]
     print(f"right first {np.mean(first):.3f} of {len(found)}")
     content = {
         "source": "benchmarks/library_calibration.py: conditional logit on simulated laboratory scans of structures of "
         "the AMCSD (without the entry itself) and of the Materials Project (35 % without), training formulas",
         "scans": len(found),
-        "temperature": 1.0,
+        "offset": round(offset, 5),
+        "slope": round(slope, 5),
         "weights": {name: round(float(w), 5) for name, w in zip(NAMES, weights, strict=True)},
     }
     arguments.output.write_text(json.dumps(content, indent=1) + "\n")

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from syngony.library.file import Library
 from syngony.library.search import Found
 
-_SHARP_START = 1  # first level of the refinement for candidates that the sharp fingerprint found
-
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -26,7 +24,7 @@ class Candidates:
         offsets: (k + 1,) candidate i has lines offsets[i]:offsets[i + 1].
         hkl: (m, 3); amplitude: (m,) root of the intensity, strongest 1.
         metric: (k, 6); space_group: (k,).
-        shift: (k,) of ln Q; level: (k,) first level of the refinement.
+        shift: (k,) of ln Q, that the search found.
     """
 
     library: NDArray[np.int64]
@@ -37,7 +35,6 @@ class Candidates:
     metric: NDArray[np.float64]
     space_group: NDArray[np.int64]
     shift: NDArray[np.float64]
-    level: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -52,7 +49,6 @@ class Candidates:
         return Candidates(
             self.library[chosen], self.index[chosen], _starts(np.diff(self.offsets)[chosen]), self.hkl[lines],
             self.amplitude[lines], self.metric[chosen], self.space_group[chosen], self.shift[chosen],
-            self.level[chosen],
         )  # fmt: skip
 
 
@@ -77,7 +73,6 @@ def gather(libraries: Sequence[Library], found: Sequence[Found], strongest: int 
             library.metric[index].astype(float),
             library.space_group[index].astype(np.int64),
             one.shift,
-            np.where(one.blurred, 0, _SHARP_START),
         )
         parts.append(own)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]

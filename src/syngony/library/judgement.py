@@ -26,18 +26,18 @@ class Judgement:
 
     Attributes:
         weights: one for each of `features_of`.
-        temperature: divides all logits; fitted last, for calibration.
+        offset, slope: of a straight line between logits, fitted last, for calibration.
     """
 
     weights: NDArray[np.float64]
-    temperature: float
+    offset: float
+    slope: float
 
     def logits(
         self,
         features: NDArray[np.float64],
         space_group: NDArray[np.integer],
         measured: NDArray[np.bool_],
-        searched: int,
     ) -> NDArray[np.float64]:
         """(k,) logit of each candidate against none being right.
 
@@ -45,16 +45,19 @@ class Judgement:
             features: (k, len(FEATURES)).
             space_group: (k,) numbers: a cell with more parameters fits more by chance.
             measured: (k,) whether the structure was determined by experiment.
-            searched: structures among which these are the best: of many, one agrees by chance.
         """
-        return terms(features, space_group, searched) @ self.weights + prior(measured)
+        return terms(features, space_group) @ self.weights + prior(measured)
 
     def probabilities(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of candidates that exclude each other."""
-        scaled = logit / self.temperature
-        top = max(float(scaled.max(initial=0.0)), 0.0)
-        weights = np.exp(scaled - top)
-        return weights / (math.exp(-top) + weights.sum())
+        """Of candidates that exclude each other, likeliest first: with none being right they sum to one."""
+        top = max(float(logit.max(initial=0.0)), 0.0)
+        weights = np.exp(logit - top)
+        share = np.clip(weights / (math.exp(-top) + weights.sum()), 1e-9, 1.0 - 1e-9)
+        share = 1.0 / (1.0 + (1.0 / share - 1.0) ** self.slope * math.exp(-self.offset))
+        # The first answer is what was calibrated; the others share what it leaves.
+        left, others = 1.0 - share[:1].sum(), share[1:].sum()
+        share[1:] *= min(1.0, left / max(others, 1e-12))
+        return np.minimum(share, share[:1]) if len(share) else share
 
 
 def prior(measured: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -62,10 +65,10 @@ def prior(measured: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(measured, 0.0, COMPUTED_PRIOR) if measured.any() else np.zeros(len(measured))
 
 
-NAMES = (*FEATURES, "strict^2", "tolerant^2", "tolerant x lines", "free", "lg searched", "one")
+NAMES = (*FEATURES, "strict^2", "tolerant^2", "tolerant x lines", "free", "one")
 
 
-def terms(features: NDArray[np.float64], space_group: NDArray[np.integer], searched: int) -> NDArray[np.float64]:
+def terms(features: NDArray[np.float64], space_group: NDArray[np.integer]) -> NDArray[np.float64]:
     """(k, len(NAMES)) what the weights multiply."""
     column = dict(zip(FEATURES, features.T, strict=True))
     more = [
@@ -73,7 +76,6 @@ def terms(features: NDArray[np.float64], space_group: NDArray[np.integer], searc
         column["tolerant"] ** 2,
         column["tolerant"] * column["lines"],
         np.array([float(free_parameters(int(number))) for number in space_group]),
-        np.full(len(features), math.log10(max(searched, 1)) - 4.0),
         np.ones(len(features)),
     ]
     return np.column_stack([features, *more])
@@ -83,4 +85,6 @@ def terms(features: NDArray[np.float64], space_group: NDArray[np.integer], searc
 def judgement() -> Judgement:
     """The shipped one; its table says on what it was fitted."""
     content = json.loads(files("syngony").joinpath(f"tables/{TABLE}").read_text())
-    return Judgement(np.array([content["weights"][name] for name in NAMES]), float(content["temperature"]))
+    return Judgement(
+        np.array([content["weights"][name] for name in NAMES]), float(content["offset"]), float(content["slope"])
+    )

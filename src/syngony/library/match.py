@@ -97,7 +97,6 @@ class Ranking:
     Attributes:
         libraries: those searched.
         scan: what was searched for.
-        searched: structures that were looked at.
         candidates, refined, agreement: k of them, not in order.
         logit: (k,) of being right, against nothing in the libraries being right at 0.
         order: candidates that lead a group of relatives, likeliest first.
@@ -107,7 +106,6 @@ class Ranking:
 
     libraries: Sequence[Library]
     scan: Scan
-    searched: int
     candidates: Candidates
     refined: Refined
     agreement: Agreement
@@ -207,7 +205,6 @@ def rank(
         allowed: which structures of each library to look at; None for all.
     """
     allowed = allowed or [None] * len(libraries)
-    searched = sum(len(lib) if one is None else int(one.sum()) for lib, one in zip(libraries, allowed, strict=True))
     found = [search(lib, scan, SHARP, BLURRED, one) for lib, one in zip(libraries, allowed, strict=True)]
     candidates = gather(libraries, found, _FEW_LINES)
     if len(candidates) == 0:
@@ -220,16 +217,16 @@ def rank(
     agreed = agreement(candidates, refined, scan)
     measured = _measured(libraries, candidates)
     rule: Judgement = judgement()
-    logit = rule.logits(agreed.features, candidates.space_group, measured, searched)
+    logit = rule.logits(agreed.features, candidates.space_group, measured)
     best = np.argsort(-logit, kind="stable")[:FITTED]
     lines = candidates.lines_of(best)
     candidates, refined, measured = candidates.take(best), refined.take(best, lines), measured[best]
     refined = fit_profiles(candidates, refined, agreed.take(best, lines), scan)
     agreed = agreement(candidates, refined, scan, agreed.width)
-    logit = rule.logits(agreed.features, candidates.space_group, measured, searched)
+    logit = rule.logits(agreed.features, candidates.space_group, measured)
     order, members = relatives(candidates, refined, logit)
     probability = rule.probabilities(logit[order])
-    return Ranking(libraries, scan, searched, candidates, refined, agreed, logit, order, members, probability)
+    return Ranking(libraries, scan, candidates, refined, agreed, logit, order, members, probability)
 
 
 def _with_all_lines(

@@ -39,7 +39,7 @@ def recognise(
     if second is None:
         return phases
     further = [second.phase(i, component=2) for i in range(len(second.order))]
-    # The first is the sample only as far as the second is not: a weak impurity takes little from it, an equal half much.
+    # The first is the sample as far as the second is not: a weak impurity takes little from it, an equal half much.
     shared = phases[0].probability * (1.0 - further[0].probability * phases[0].unexplained)
     return _merged([replace(phases[0], probability=round(shared, 4)), *phases[1:]], further)
 

@@ -78,7 +78,7 @@ def _fit_all(
         rest = 0.0
         for k in range(1, n):
             rest += values[k] * values[k]
-        scores[c, 0] = 1.0 + values[0] / math.sqrt(3.0)
+        scores[c, 0] = 1.0 / math.sqrt(1.0 - 2.0 * values[0] / math.sqrt(3.0))
         scores[c, 1] = math.sqrt(rest / 3.0)
         scores[c, 2] = values[n]
         metric_out[c] = strained_metric(basis, modes, values)

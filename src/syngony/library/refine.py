@@ -13,15 +13,17 @@ from scipy.ndimage import gaussian_filter1d
 from syngony.library.axis import Q_FIRST, STEP
 from syngony.library.candidates import Candidates, in_threads
 from syngony.library.scan import Scan
+from syngony.library.starts import starting_strain, starting_table
 from syngony.library.strain import reciprocal_basis, strain_modes
 
-LEVELS = (9.0, 4.5, 2.2, 1.1)
+LEVELS = (4.5, 2.2, 1.1)
 """Bins: how far a line looks for the scan's lines, from step to step."""
 
+_CERTAINTY = 0.3  # of the width in which a line looks for its place: how far off it may be found
 LEVEL_WIDTHS = np.array(LEVELS)
 
 _STEPS = 3  # least-squares steps at each level
-ROUGH, FINE_LEVELS = (0, 3), (2, 4)
+ROUGH, FINE_LEVELS = (0, 2), (1, 3)
 """Levels of a first refinement of many candidates by few lines, and of a second of few by all."""
 
 # Standard deviations of what is refined, before any scan is seen: one length of a cell against another (2 % is the
@@ -75,7 +77,7 @@ def refine(
         candidates: k structures.
         scan: prepared.
         profile: (BINS,) a fingerprint of the scan (see `search`), in which the result is scored.
-        levels: first and last of `LEVELS`; candidates of the sharp fingerprint pass over the widest.
+        levels: first of `LEVELS`, and the one before which to end.
         start: (k, 7) of an earlier refinement to go on from: `Refined.values` and the zero.
     """
     known = start is not None
@@ -87,11 +89,12 @@ def refine(
     q, scores = np.zeros(m), np.zeros((k, 4))
     metric, values = np.zeros((k, 6)), np.zeros((k, 6))
     span = np.array([scan.low, scan.high])
+    coarse = starting_table(scan)
 
     def work(begin: int, end: int) -> None:
         c = candidates
         _refine_all(
-            c.offsets, c.hkl, c.amplitude, c.metric, c.space_group, c.shift, c.level, smooth, pull,
+            c.offsets, c.hkl, c.amplitude, c.metric, c.space_group, c.shift, smooth, pull, coarse,
             profile, span, scan.wavelength, levels[0], levels[1], known, begin_at, begin, end,
             q, scores, metric, values,
         )  # fmt: skip
@@ -102,8 +105,8 @@ def refine(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _refine_all(
-    offsets, hkl, amplitude, metric, space_group, shift, level, smooth, pull, profile, span, wavelength, first_level,
-    last_level, known, start, begin, end, q_out, scores, metric_out, values_out,
+    offsets, hkl, amplitude, metric, space_group, shift, smooth, pull, coarse, profile, span, wavelength,
+    first_level, last_level, known, start, begin, end, q_out, scores, metric_out, values_out,
 ):  # fmt: skip
     for i in range(begin, end):
         basis = reciprocal_basis(metric[i])
@@ -117,10 +120,14 @@ def _refine_all(
             values[n] = start[i, 6]
         else:
             values[0] = 0.5 * math.sqrt(3.0) * (1.0 - math.exp(shift[i]))
-        levels = smooth[max(first_level, level[i]) : last_level], pull[max(first_level, level[i]) : last_level]
-        widths = LEVEL_WIDTHS[max(first_level, level[i]) : last_level]
+            if n > 1:
+                starting_strain(log_q, along, amplitude[a:b], coarse, values)
+        levels, widths = (
+            (smooth[first_level:last_level], pull[first_level:last_level]),
+            LEVEL_WIDTHS[first_level:last_level],
+        )
         _register(log_q, along, values, amplitude[a:b], levels, widths, profile, span, wavelength, q_out[a:b])
-        scores[i, 0] = 1.0 + values[0] / math.sqrt(3.0)
+        scores[i, 0] = 1.0 / math.sqrt(1.0 - 2.0 * values[0] / math.sqrt(3.0))
         rest = 0.0
         for k in range(1, n):
             rest += values[k] * values[k]
@@ -168,7 +175,7 @@ def _register(log_q, along, values, weight, levels, widths, profile, span, wavel
     normal, right, row = np.empty((size, size)), np.empty(size), np.empty(size)
     move(log_q, along, values, wavelength, place, slope)
     for level in range(smooth.shape[0]):
-        spread = widths[level] * STEP
+        spread = _CERTAINTY * widths[level] * STEP
         for _ in range(_STEPS):
             normal[:] = 0.0
             right[:] = 0.0
