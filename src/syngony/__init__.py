@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from syngony.diffraction.reflections import Reflections, reflections
     from syngony.errors import SyngonyError
     from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern, search_lattices
+    from syngony.library.match import KnownPhase, match
     from syngony.lines.lines import Lines, find_lines
     from syngony.pattern import Pattern
     from syngony.readers import read_pattern
@@ -28,6 +29,8 @@ _HOMES = {
     "determine": "syngony.determination",
     "Reflections": "syngony.diffraction.reflections",
     "reflections": "syngony.diffraction.reflections",
+    "KnownPhase": "syngony.library.match",
+    "match": "syngony.library.match",
     "SyngonyError": "syngony.errors",
     "IndexedCell": "syngony.lattice.indexing",
     "Indexing": "syngony.lattice.indexing",
@@ -45,6 +48,7 @@ __all__ = [
     "Determination",
     "IndexedCell",
     "Indexing",
+    "KnownPhase",
     "Lines",
     "Pattern",
     "Reflections",
@@ -55,6 +59,7 @@ __all__ = [
     "determine",
     "find_lines",
     "index_pattern",
+    "match",
     "read_pattern",
     "reflections",
     "search_lattices",

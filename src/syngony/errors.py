@@ -10,6 +10,7 @@
     │   └── TableError            a Parquet table: unreadable, or columns missing
     ├── SourceError               a source of structures that refuses or cannot be reached
     ├── ModelError                a network file or its card
+    ├── LibraryError              a library of known phases: missing, damaged, empty, of another version
     ├── SimulationError           the simulation of a table cannot go on: its output, a worker, a cluster
     └── MissingExtraError         a feature whose optional dependency is not installed
 
@@ -47,6 +48,10 @@ class SourceError(SyngonyError):
 
 class ModelError(SyngonyError):
     """A network file or its card is missing, damaged or of another kind."""
+
+
+class LibraryError(SyngonyError):
+    """A library of known phases is missing, damaged, empty or of another version, or cannot answer."""
 
 
 class SimulationError(SyngonyError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("material_id", "formula", "space_group_number", "lattice", "species", "frac_coords")
-OPTIONAL_COLUMNS = ("name", "occupancies")
+OPTIONAL_COLUMNS = ("name", "occupancies", "published_space_group")
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class StructureRecord:
         space_group_number: 1..230, the label.
         structure: the crystal, all atoms of one cell.
         name: mineral or common name, or empty.
+        published_space_group: 1..230 as the structure's authors state it, where the source says; None elsewhere.
     """
 
     material_id: str
     space_group_number: int
     structure: Structure
     name: str = ""
+    published_space_group: int | None = None
 
     def row(self) -> dict[str, Any]:
         """The record as a row of the Parquet table."""
@@ -49,6 +51,7 @@ class StructureRecord:
             "frac_coords": structure.frac_coords.astype(np.float32).ravel(),
             "name": self.name,
             "occupancies": None if structure.is_ordered else structure.occupancies.astype(np.float32),
+            "published_space_group": self.published_space_group,
         }
 
     @classmethod
@@ -61,7 +64,8 @@ class StructureRecord:
         structure = Structure.from_parameters(
             row["lattice"], row["species"], row["frac_coords"], row.get("occupancies")
         )
-        return cls(row["material_id"], int(row["space_group_number"]), structure, row.get("name") or "")
+        number, published = int(row["space_group_number"]), row.get("published_space_group")
+        return cls(row["material_id"], number, structure, row.get("name") or "", published)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def schema(info: TableInfo | None = None) -> pa.Schema:
             ("frac_coords", pa.list_(pa.float32())),
             ("name", pa.string()),
             ("occupancies", pa.list_(pa.float32())),
+            ("published_space_group", pa.int16()),
         ],
         metadata=(info or TableInfo()).metadata(),
     )

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from syngony.cli import data, learning
+from syngony.cli import data, learning, library
 from syngony.cli.determine import determine
 from syngony.cli.index import index
 from syngony.cli.paper import paper
@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 app.command(no_args_is_help=True)(determine)
 app.command(no_args_is_help=True)(index)
+app.command(no_args_is_help=True)(library.match)
+app.add_typer(library.app, name="library")
 app.add_typer(data.app, name="data")
 app.command(no_args_is_help=True)(simulate)
 app.command()(learning.train)

@@ -122,7 +122,7 @@ def read_entry(entry: Entry, tolerance: float = LABEL_TOLERANCE) -> Outcome:
     except StructureError as error:
         return Refusal(identifier, str(error))
     name = entry.mineral if entry.mineral and "missing" not in entry.mineral else ""
-    return StructureRecord(identifier, number, structure, name)
+    return StructureRecord(identifier, number, structure, name, operations.space_group_number)
 
 
 def _entries(path: Path) -> Iterator[Entry]:

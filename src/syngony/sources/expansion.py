@@ -57,6 +57,20 @@ class Operations:
         """Number of distinct rotations."""
         return len({rotation.tobytes() for rotation in self.rotations.round().astype(np.int8)})
 
+    @property
+    def space_group_number(self) -> int | None:
+        """Of the group they form, in whatever setting; None for a setting that gemmi does not list."""
+        import gemmi
+
+        operations = []
+        for rotation, translation in zip(self.rotations, self.translations, strict=True):
+            operation = gemmi.Op("x,y,z")
+            operation.rot = (rotation.round() * gemmi.Op.DEN).astype(int).tolist()
+            operation.tran = ((translation * gemmi.Op.DEN).round() % gemmi.Op.DEN).astype(int).tolist()
+            operations.append(operation)
+        found = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(operations))
+        return None if found is None else int(found.number)
+
 
 @lru_cache(maxsize=1024)
 def parse_operations(triplets: tuple[str, ...]) -> Operations:

@@ -1,0 +1,286 @@
+"""Every figure of the library of known phases.
+
+    python benchmarks/library.py measured ../shared/data/measured_patterns.parquet --library amcsd runs/mp.lib
+    python benchmarks/library.py ablation ../shared/data/measured_patterns.parquet --library amcsd runs/mp.lib
+    python benchmarks/library.py lab ../shared/data/materials_project.parquet --library runs/mp.lib --number 2000
+    python benchmarks/library.py lab ... --removed 0.3        # calibration; --removed 1, and --type too
+    python benchmarks/library.py mixtures ../shared/data/materials_project.parquet --library runs/mp.lib
+    python benchmarks/library.py time --library amcsd runs/mp.lib
+
+``runs/mp.lib`` is made by ``syngony library build ../shared/data/materials_project.parquet -o runs/mp.lib``. Measured
+scans are measured with, never fitted to. Intervals are 95 % (Wilson).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from string import ascii_letters
+
+import numpy as np
+import pyarrow.parquet as pq
+from library_patterns import pairs, right, samples
+
+from syngony.errors import SyngonyError
+from syngony.library.agreement import agreement
+from syngony.library.candidates import gather
+from syngony.library.file import Library, write_library
+from syngony.library.match import open_libraries, rank
+from syngony.library.mixture import recognise
+from syngony.library.refine import FINE_LEVELS, ROUGH, refine
+from syngony.library.scan import Scan
+from syngony.library.search import fingerprint, search
+from syngony.metrics import expected_calibration_error, wilson_interval
+from syngony.pattern import Pattern
+from syngony.symmetry import crystal_system
+
+PREFERENCE = 0.03  # of measured structures in the prototype's correlation
+
+
+def share(name: str, good: np.ndarray) -> None:
+    """One line: a proportion with its interval."""
+    if len(good):
+        low, high = wilson_interval(int(np.sum(good)), len(good))
+        print(f"{name:<44} {np.mean(good):6.1%}  ({low:.1%} to {high:.1%}; n = {len(good)})", flush=True)
+
+
+def scans(path: Path, limit: int | None) -> list[dict]:
+    """Labelled scans with the set of space groups that count as right."""
+    rows = pq.read_table(path).to_pylist()
+    rows = rows if limit is None else rows[:: max(1, len(rows) // limit)]
+    for row in rows:
+        row["groups"] = {int(n) for n in str(row["space_group"]).split("|")}
+        row["systems"] = {crystal_system(n) for n in row["groups"]}
+        row["pattern"] = Pattern(row["two_theta"], row["intensity"], row["wavelength"], row["pattern_id"])
+    return rows
+
+
+def measured(arguments: argparse.Namespace) -> None:
+    """First answers on measured scans."""
+    libraries = open_libraries(arguments.library)
+    found, wrong = [], []
+    began = time.perf_counter()
+    for row in scans(arguments.table, arguments.limit):
+        phases = recognise(row["pattern"], libraries)
+        first = phases[0] if phases else None
+        group = first is not None and first.space_group in row["groups"]
+        system = first is not None and first.crystal_system in row["systems"]
+        found.append((first.probability if first else 0.0, system, group, row["source"], row["crystal_system"]))
+        if not group:
+            wrong.append((row, phases[:3]))
+    print(f"{len(found)} scans, {(time.perf_counter() - began) / len(found):.2f} s each, second phases sought")
+    p, system, group = (np.array(column) for column in list(zip(*found, strict=True))[:3])
+    share("crystal system", system)
+    share("space group", group)
+    half = np.argsort(-p, kind="stable")[: len(p) // 2]
+    share("crystal system, likeliest half", system[half])
+    share("space group, likeliest half", group[half])
+    print(f"probability at half coverage {p[half].min():.3f}")
+    print(f"calibration error against the crystal system {expected_calibration_error(p, system):.3f}")
+    for low in (0.9, 0.5, 0.0):
+        high = {0.9: 1.01, 0.5: 0.9, 0.0: 0.5}[low]
+        inside = (p >= low) & (p < high)
+        share(f"crystal system where p is {low} to {min(high, 1):g}", system[inside])
+    for column, title in ((3, "source"), (4, "system")):
+        for name in sorted({row[column] for row in found}):
+            chosen = np.array([row[column] == name for row in found])
+            share(f"{title} {name}: crystal system", system[chosen])
+            share(f"{title} {name}: space group", group[chosen])
+    for row, phases in wrong[: arguments.wrong]:
+        listed = " | ".join(
+            f"{f.name or f.formula} {f.space_group} p={f.probability:.2f} r={f.score:.2f} x{f.scale:.3f}"
+            for f in phases
+        )
+        print(
+            f"{row['pattern_id']} {row['material'] or ''} [{row['space_group']}, {row['label_confidence']}]: {listed}"
+        )
+
+
+def ablation(arguments: argparse.Namespace) -> None:
+    """The first answer after each step of the search, on the same scans."""
+    libraries = open_libraries(arguments.library)
+    kinds = [library.header["sources"][0]["kind"] == "measured" for library in libraries]
+    tally: dict[str, list[tuple[bool, bool]]] = {}
+    for row in scans(arguments.table, arguments.limit):
+        scan = Scan.from_pattern(row["pattern"])
+        found = [search(library, scan, 600, 0) for library in libraries]
+        strained = [search(library, scan, 400, 2000) for library in libraries]
+        groups = np.concatenate([lib.space_group[one.index] for lib, one in zip(libraries, found, strict=True)])
+        bonus = np.concatenate([np.full(len(one.index), PREFERENCE * k) for one, k in zip(found, kinds, strict=True)])
+        plain = np.concatenate([one.score for one in found])
+        answers = {"prototype: shifts alone": plain, "measured preferred by 0.03": plain + bonus}
+        numbers = {name: groups[np.argmax(score)] for name, score in answers.items()}
+        candidates = gather(libraries, strained)
+        laid = refine(candidates, scan, fingerprint(scan), (ROUGH[0], FINE_LEVELS[1]))
+        prefer = PREFERENCE * np.array(kinds)[candidates.library]
+        numbers["+ refined cells"] = candidates.space_group[np.argmax(laid.score + prefer)]
+        best = np.argsort(-laid.score)[:240]
+        lines = candidates.lines_of(best)
+        kept = candidates.take(best)
+        figures = agreement(kept, laid.take(best, lines), scan).features
+        numbers["+ profile, strict intensities"] = kept.space_group[np.argmax(figures[:, 0] + prefer[best])]
+        numbers["+ profile, tolerant intensities"] = kept.space_group[np.argmax(figures[:, 1] + prefer[best])]
+        ranking = rank(scan, libraries)
+        if ranking is None:
+            continue
+        bare = ranking.logit + np.where(np.array(kinds)[ranking.candidates.library], 0.0, np.log(3.0))
+        numbers["+ judgement, no prior for measured"] = ranking.candidates.space_group[np.argmax(bare)]
+        numbers["+ judgement (all)"] = ranking.candidates.space_group[ranking.order[0]]
+        for name, number in numbers.items():
+            answer = crystal_system(int(number)) in row["systems"], int(number) in row["groups"]
+            tally.setdefault(name, []).append(answer)
+    for name, answers in tally.items():
+        share(f"{name}: crystal system", np.array([a for a, _ in answers]))
+        share(f"{name}: space group", np.array([b for _, b in answers]))
+
+
+def lab(arguments: argparse.Namespace) -> None:
+    """The right phase or an isostructural relative first, on simulated scans of strained cells."""
+    libraries = open_libraries(arguments.library)
+    own = libraries[-1]
+    places = {identifier: i for i, identifier in enumerate(own.ids())}
+    rng = np.random.default_rng(arguments.seed)
+    kinds = structure_types(own) if arguments.type else []
+    p, good, system, missed = [], [], [], Counter()
+    sides = ("validation", "test") if arguments.held_out else ("train", "validation", "test")
+    for sample in samples(arguments.table, arguments.number, arguments.seed, sides):
+        allowed: list = [None] * len(libraries)
+        if sample.id in places and rng.random() < arguments.removed:
+            allowed[-1] = np.ones(len(own), bool)
+            allowed[-1][places[sample.id]] = False
+            if arguments.type:
+                allowed[-1] &= kinds != kinds[places[sample.id]]
+        try:
+            ranking = rank(Scan.from_pattern(sample.pattern), libraries, allowed)
+        except SyngonyError as error:
+            missed[str(error)[:40]] += 1
+            ranking = None
+        p.append(0.0 if ranking is None else float(ranking.probability[0]))
+        good.append(ranking is not None and bool(right(ranking, sample, ranking.order[:1])[0]))
+        answer = 0 if ranking is None else int(ranking.candidates.space_group[ranking.order[0]])
+        system.append(answer > 0 and crystal_system(answer) == crystal_system(sample.space_group))
+    p_array, good_array = np.array(p), np.array(good)
+    share("right phase or relative first", good_array)
+    share("crystal system of the first", np.array(system))
+    print(f"calibration error {expected_calibration_error(p_array, good_array):.3f}; mean p {p_array.mean():.3f}")
+    for low in np.arange(0.0, 1.0, 0.1):
+        inside = (p_array >= low) & (p_array < low + 0.1 + (low > 0.85))
+        mean = p_array[inside].mean() if inside.any() else 0.0
+        share(f"  p {low:.1f} to {low + 0.1:.1f}, mean {mean:.2f}", good_array[inside])
+    half = np.argsort(-p_array)[: len(p) // 2]
+    share("right, likeliest half", good_array[half])
+    for reason, count in missed.items():
+        print(f"{count} scans refused: {reason}")
+
+
+def structure_types(library: Library) -> np.ndarray:
+    """(n,) space group and anonymous formula of every structure, as text."""
+    from syngony.structure import reduced_formula
+
+    types = []
+    for i in range(len(library)):
+        entry = library.entry(i)
+        amounts = sorted(word.lstrip(ascii_letters) for word in reduced_formula(entry.formula).split())
+        types.append(f"{entry.space_group} {' '.join(amounts)}")
+    return np.array(types)
+
+
+def mixtures(arguments: argparse.Namespace) -> None:
+    """Equal mixtures (strongest lines alike) of two phases: are both among the first five?"""
+    libraries = open_libraries(arguments.library)
+    both, either, claimed = [], [], []
+    for pattern, one, other in pairs(arguments.table, arguments.number, arguments.seed + 7):
+        try:
+            phases = recognise(pattern, libraries)
+        except SyngonyError:
+            both.append(False)
+            either.append(False)
+            continue
+        ids = [{phase.id, *phase.relatives} for phase in phases[:5]]
+        hits = [any(wanted in known for known in ids) for wanted in (one, other)]
+        both.append(all(hits))
+        either.append(any(hits))
+        claimed.append(any(phase.component == 2 and phase.probability > 0.5 for phase in phases[:5]))
+    share("both phases in the first five", np.array(both))
+    share("at least one", np.array(either))
+    share("a second phase is claimed (p > 0.5)", np.array(claimed))
+
+
+def timing(arguments: argparse.Namespace) -> None:
+    """Loading, one search and one whole match at several sizes, on as many cores as the process may use."""
+    libraries = open_libraries(arguments.library)
+    shipped = Path(__file__).resolve().parents[1] / "examples" / "quartz.xy"
+    table = np.loadtxt(shipped, comments="#")
+    pattern = Pattern(table[:, 0], table[:, 1], 1.54184)
+    scan = Scan.from_pattern(pattern)
+    print(f"{len(os.sched_getaffinity(0))} cores")
+    largest = max(libraries, key=len)
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        for size in arguments.sizes:
+            path = Path(folder) / f"{size}.lib"
+            parts, left = [], size
+            while left > 0:  # the library repeated: the same work as a larger one
+                kept = np.arange(len(largest)) < left
+                parts.append((largest, None if kept.all() else kept))
+                left -= int(kept.sum())
+            write_library(path, parts, "repeated")
+            report([path], scan, pattern)
+            path.unlink()
+    report([library.path for library in libraries], scan, pattern)
+
+
+def report(paths: list[Path], scan: Scan, pattern: Pattern) -> None:
+    """One line of `timing`, from a process of its own so that memory is its own."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    began = time.perf_counter()
+    libraries = [Library.load(path) for path in paths]
+    loaded = time.perf_counter() - began
+    recognise(pattern, libraries)  # compiled code is loaded once
+    searching, matching = [], []
+    for _ in range(5):
+        began = time.perf_counter()
+        for library in libraries:
+            search(library, scan, 400, 2000)
+        searching.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        rank(scan, libraries)
+        matching.append(time.perf_counter() - began)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, search {np.median(searching):.3f} s, "
+        f"search and judgement {np.median(matching):.3f} s, memory {memory:.2f} GB",
+        flush=True,
+    )
+    os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("measured", "ablation", "lab", "mixtures", "time"))
+    parser.add_argument("table", nargs="?", type=Path)
+    parser.add_argument("--library", nargs="+", default=["amcsd"], help="the last is the table's own, for lab")
+    parser.add_argument("--limit", type=int, help="about so many of the measured scans")
+    parser.add_argument("--number", type=int, default=300, help="simulated scans")
+    parser.add_argument("--removed", type=float, default=0.0, help="share of right phases taken out of the library")
+    parser.add_argument("--type", action="store_true", help="take out the whole structure type with them")
+    parser.add_argument("--held-out", action="store_true", help="only formulas the judgement was not fitted on")
+    parser.add_argument("--wrong", type=int, default=0, help="wrong answers to list")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--scratch", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    {"measured": measured, "ablation": ablation, "lab": lab, "mixtures": mixtures, "time": timing}[arguments.what](
+        arguments
+    )
+
+
+if __name__ == "__main__":
+    main()

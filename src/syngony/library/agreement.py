@@ -1,0 +1,265 @@
+"""How well a candidate explains a scan: its whole profile, lines as strong as texture lets them be. Compiled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from syngony.library.axis import REFERENCE
+from syngony.library.candidates import Candidates, in_threads
+from syngony.library.refine import Refined
+from syngony.library.scan import GRID, Scan
+
+WIDTHS = (0.07, 0.12, 0.2, 0.35, 0.6)
+"""Degrees: full widths at half maximum that are tried for the lines of a scan."""
+
+TEXTURE = 3.0
+"""Texture, coarse grains and wrong sites may make a line stronger or weaker by this factor, not by more."""
+
+_ROUNDS = 6  # of sharing the scan's intensity among overlapping lines
+_SAMPLE = 40  # candidates by which the width is chosen
+_SMOOTHING = 0.02  # degrees
+_TAIL = 8.0  # half widths to which a line is drawn
+
+FEATURES = (
+    "strict", "tolerant", "missing", "unexplained", "texture", "lines", "inside", "distortion", "scale", "zero",
+)  # fmt: skip
+"""What is known of a candidate, in the order of `Agreement.features`:
+
+strict: correlation of the roots of both profiles, intensities as calculated; tolerant: the same after each line
+was given the scan's intensity within `TEXTURE`; missing: share of the lines that should stand out of the noise
+and are not there even then; unexplained: what no line explains of the scan's square root (squares over all);
+texture: spread of ln(intensity found over calculated); lines: ln of the number of lines that matter; inside: share
+of the lines' weight in the range of the scan; distortion, scale and zero: what the refinement had to do, over
+their standard deviations.
+"""
+
+_HOPELESS = np.array([0.0, 0.0, 1.0, 1.0] + [0.0] * (len(FEATURES) - 4))  # where a refinement ran away
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Figures of k candidates.
+
+    Attributes:
+        features: (k, len(FEATURES)).
+        width: degrees, the scan's lines.
+        factors: (m,) intensity of each line found over calculated.
+        height: (k,) what a calculated intensity of 1 is in the units of `Scan.net`.
+    """
+
+    features: NDArray[np.float64]
+    width: float
+    factors: NDArray[np.float64]
+    height: NDArray[np.float64]
+
+    def take(self, chosen: NDArray[np.int64], lines: NDArray[np.int64]) -> Agreement:
+        """Some candidates and their lines (`Candidates.lines_of`)."""
+        return Agreement(self.features[chosen], self.width, self.factors[lines], self.height[chosen])
+
+
+def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float | None = None) -> Agreement:
+    """Compare the profile of each candidate with the scan.
+
+    Args:
+        candidates: k structures, likeliest first.
+        refined: their lines where the refinement laid them.
+        scan: prepared.
+        width: degrees, of the scan's lines; found with the first candidates when omitted.
+    """
+    observed = scan.root(_SMOOTHING)
+    floor = scan.floor(_SMOOTHING)
+    net = np.maximum(scan.net, 0.0)
+    power = line_powers(candidates, refined, scan.wavelength)
+    angles = line_angles(refined.q)
+    k = len(candidates)
+
+    def compare(width: float, count: int) -> tuple[NDArray, NDArray, NDArray]:
+        figures, factors, height = np.zeros((count, 7)), np.ones(len(power)), np.zeros(count)
+        shape = line_shape(width)
+
+        def work(begin: int, end: int) -> None:
+            _compare(
+                candidates.offsets, angles, power, observed, net, floor, scan.two_theta[0], shape,
+                begin, end, figures, factors, height,
+            )  # fmt: skip
+
+        in_threads(work, count)
+        return figures, factors, height
+
+    if width is None:
+        sample = min(k, _SAMPLE)
+        width = max(WIDTHS, key=lambda w: np.sort(compare(w, sample)[0][:, 1])[-min(3, sample) :].mean())
+    figures, factors, height = compare(width, k)
+    asked = [refined.distortion / 0.01, np.abs(refined.scale - 1.0) / 0.01, np.abs(refined.zero) / 0.05]
+    features = np.column_stack([figures, *asked])
+    features[~np.isfinite(features).all(axis=1)] = _HOPELESS
+    return Agreement(features, width, factors, height)
+
+
+def profile_of(
+    candidates: Candidates, refined: Refined, found: Agreement, scan: Scan, number: int
+) -> NDArray[np.float64]:
+    """(p,) the fitted profile of one candidate on the scan's grid, in the units of `Scan.net`."""
+    span = slice(candidates.offsets[number], candidates.offsets[number + 1])
+    q = refined.q[span]
+    power = candidates.amplitude[span] ** 2 * _polarisation_ratio(q, scan.wavelength) * found.factors[span]
+    angles = line_angles(q)
+    out = np.zeros(len(scan.net))
+    _draw(angles, power * found.height[number], scan.two_theta[0], line_shape(found.width), out)
+    return out
+
+
+def line_angles(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2θ in degrees of Q (1/Å^2) for CuKa, whatever the wavelength of the scan."""
+    return np.degrees(2.0 * np.arcsin(np.clip(0.5 * REFERENCE * np.sqrt(q), 0.0, 0.9999)))
+
+
+def line_powers(candidates: Candidates, refined: Refined, wavelength: float) -> NDArray[np.float64]:
+    """(m,) calculated intensities of all lines at a wavelength, the strongest of each for CuKa 1."""
+    return candidates.amplitude**2 * _polarisation_ratio(refined.q, wavelength)
+
+
+def _polarisation_ratio(q: NDArray[np.float64], wavelength: float) -> NDArray[np.float64]:
+    """Lorentz-polarisation factor at a wavelength over that at CuKa, by which libraries weigh their lines."""
+    if abs(wavelength / REFERENCE - 1.0) < 1e-2:
+        return np.ones_like(q)
+
+    def factor(length: float) -> NDArray[np.float64]:
+        sine2 = np.clip(0.25 * length * length * q, 1e-9, 0.999)
+        return (1.0 + (1.0 - 2.0 * sine2) ** 2) / (sine2 * np.sqrt(1.0 - sine2))
+
+    return factor(wavelength) / factor(REFERENCE)
+
+
+def line_shape(width: float) -> NDArray[np.float64]:
+    """Heights of a line, half Gaussian and half Lorentzian, at tenths of a grid step from its centre."""
+    x = np.arange(0.0, 0.5 * _TAIL * width + GRID, GRID / 10.0) / (0.5 * width)
+    return 0.5 * np.exp(-math.log(2.0) * x * x) + 0.5 / (1.0 + x * x)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _draw(angles, heights, start, shape, out):
+    """Add lines to a profile on a grid of `GRID` that begins at `start`."""
+    reach = (shape.shape[0] - 1) // 10 - 1
+    for i in range(angles.shape[0]):
+        at = (angles[i] - start) / GRID
+        middle = int(at + 0.5)
+        for x in range(max(0, middle - reach), min(out.shape[0], middle + reach + 1)):
+            out[x] += heights[i] * shape[int(abs(x - at) * 10.0 + 0.5)]
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, end, figures, factors, height):
+    p = net.shape[0]
+    stop = start + GRID * (p - 1)
+    reach = (shape.shape[0] - 1) // 10 - 1
+    calculated, root = np.empty(p), np.empty(p)
+    bottom = math.sqrt(floor)
+    mean_o, square_o = 0.0, 0.0
+    for x in range(p):
+        mean_o += observed[x]
+        square_o += observed[x] * observed[x]
+    mean_o /= p
+    for c in range(begin, end):
+        a, b = offsets[c], offsets[c + 1]
+        n = b - a
+        inside, total = 0.0, 0.0
+        for i in range(a, b):
+            total += math.sqrt(power[i])
+            if start < angles[i] < stop:
+                inside += math.sqrt(power[i])
+        figures[c, 6] = inside / max(total, 1e-12)
+        calculated[:] = 0.0
+        _draw(angles[a:b], power[a:b], start, shape, calculated)
+        scale = _scale(calculated, observed, bottom)
+        if not scale > 0.0:
+            figures[c, :] = 0.0
+            figures[c, 2] = figures[c, 3] = 1.0
+            continue
+        for x in range(p):
+            root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
+        figures[c, 0] = _correlation(root, observed, mean_o)
+        factor, lack = factors[a:b], np.zeros(n)
+        for turn in range(_ROUNDS):
+            for i in range(n):
+                at = (angles[a + i] - start) / GRID
+                middle = int(at + 0.5)
+                seen, given = 0.0, 0.0
+                for x in range(max(0, middle - reach // 2), min(p, middle + reach // 2 + 1)):
+                    h = shape[int(abs(x - at) * 10.0 + 0.5)]
+                    seen += h * net[x]
+                    given += h * scale * calculated[x]
+                if turn == _ROUNDS - 1:
+                    lack[i] = max(0.0, 1.0 - seen / given) if given > 0.0 else 0.0
+                elif given > 0.0:
+                    factor[i] = min(TEXTURE, max(1.0 / TEXTURE, factor[i] * (seen + 1e-9) / (given + 1e-9)))
+            if turn < _ROUNDS - 1:
+                calculated[:] = 0.0
+                _draw(angles[a:b], power[a:b] * factor, start, shape, calculated)
+        for x in range(p):
+            root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
+        figures[c, 1] = _correlation(root, observed, mean_o)
+        under = 0.0
+        for x in range(p):
+            under += max(observed[x] - root[x], 0.0) ** 2
+        figures[c, 3] = under / square_o
+        absent, expected = 0.0, 1e-12
+        for i in range(n):
+            if start < angles[a + i] < stop:
+                least = scale * power[a + i] / TEXTURE
+                w = math.sqrt(power[a + i]) * least / (least + floor)
+                expected += w
+                if factor[i] <= 1.01 / TEXTURE:
+                    absent += w * lack[i]
+        figures[c, 2] = absent / expected
+        weights, mean, spread, squares = 1e-12, 0.0, 0.0, 0.0
+        for i in range(n):
+            if start < angles[a + i] < stop:
+                w = math.sqrt(power[a + i])
+                weights += w
+                squares += w * w
+                mean += w * math.log(factor[i])
+        mean /= weights
+        for i in range(n):
+            if start < angles[a + i] < stop:
+                gap = math.log(factor[i]) - mean
+                spread += math.sqrt(power[a + i]) * gap * gap
+        figures[c, 4] = math.sqrt(spread / weights)
+        figures[c, 5] = math.log(max(weights * weights / max(squares, 1e-12), 1.0))
+        height[c] = scale
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _scale(calculated, observed, bottom):
+    """Factor that lays a calculated profile on the scan, both by their roots (noise made linear)."""
+    product, square = 0.0, 1e-12
+    for x in range(calculated.shape[0]):
+        r = math.sqrt(calculated[x])
+        # The observed root is sqrt(y + f) - sqrt(f): back to sqrt(y).
+        o = observed[x] + bottom
+        y = o * o - bottom * bottom
+        if r > 0.0:
+            product += r * math.sqrt(max(y, 0.0))
+            square += r * r
+    return (product / square) ** 2
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _correlation(root, observed, mean_o):
+    p = root.shape[0]
+    mean = 0.0
+    for x in range(p):
+        mean += root[x]
+    mean /= p
+    rr, oo, ro = 1e-12, 1e-12, 0.0
+    for x in range(p):
+        r, o = root[x] - mean, observed[x] - mean_o
+        rr += r * r
+        oo += o * o
+        ro += r * o
+    return ro / math.sqrt(rr * oo)
