@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from syngony.cli.console import complain
+
 if TYPE_CHECKING:
     from syngony.library.build import Built
     from syngony.library.chemistry import Elements
@@ -89,7 +91,7 @@ def info(
         try:
             described.append(_described(load_library(name)))
         except SyngonyError as error:
-            _complain(str(error))
+            complain(str(error))
             failed = True
     if as_json:
         print(json.dumps(described, indent=1))
@@ -127,7 +129,7 @@ def match(
         opened = open_libraries(library)
         hint = Elements.parse(elements) if elements else None
     except SyngonyError as error:
-        _complain(str(error))
+        complain(str(error))
         raise typer.Exit(2) from None
     results = [_match_file(path, wavelength, opened, hint, top) for path in files]
     if as_json:
@@ -158,7 +160,7 @@ def _match_file(
     except OSError as error:
         result["error"] = error.strerror or str(error)
     if result["error"]:
-        _complain(f"{path}: {result['error']}")
+        complain(f"{path}: {result['error']}")
     return result
 
 
@@ -237,8 +239,3 @@ def _report(built: Built) -> None:
 def _check_kind(kind: str | None) -> None:
     if kind not in (None, "measured", "computed"):
         raise typer.BadParameter(f"--kind is measured or computed, not {kind}")
-
-
-def _complain(message: str) -> None:
-    """One line on stderr, whatever characters a file name or a header brings."""
-    print("syngony: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message), file=sys.stderr)
