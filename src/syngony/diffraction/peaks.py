@@ -10,7 +10,7 @@ import math
 
 from numba import njit
 
-TAIL = 4e-4
+TAIL = 2e-4
 """Lines are drawn to where they fall under this share of the strongest one's height."""
 
 
