@@ -196,7 +196,8 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
     for number, place in enumerate(order[:most]):
         # Scores of trials know no zero shift: a few are judged however low they are.
         hopeless = pool.score[place] < max(best, pool.score[order[0]]) - 25 and number >= 3
-        if not math.isfinite(pool.score[place]) or hopeless:
+        late = state.out_of_time and number > 0
+        if not math.isfinite(pool.score[place]) or hopeless or late:
             break
         family = [
             candidate
@@ -205,7 +206,7 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
         ]
         state.found += family
         best = max([best, *(c.log_odds for c in family)])
-    if state.found and not math.isinf(best):
+    if state.found and not math.isinf(best) and not state.out_of_time:
         first = max(state.found, key=lambda c: c.log_odds)
         if first.log_odds > 0 and not first.indexed.all() and not state.is_enlarged(first):
             state.found += state.judge.enlarged(first)
