@@ -23,10 +23,12 @@ from syngony import metrics
 from syngony.diffraction.profile import PaperGrid
 from syngony.inference import scores_from_logits
 from syngony.learning.calibration import collect_logits
+from syngony.learning.classifier import Classifier
 from syngony.learning.line_cache import LineCache, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
+from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import formula_position
-from syngony.learning.training import Classifier, TrainingSettings, load_run, train
+from syngony.learning.training import load_run, train
 from syngony.structure_table import StructureRecord, read_table
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index, space_group_of
 from syngony.views import ImageView, ProfileView, view_from_dict

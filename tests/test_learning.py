@@ -17,12 +17,14 @@ torch = pytest.importorskip("torch", reason="training needs the 'train' extra")
 
 from syngony.errors import InputError, ModelError  # noqa: E402
 from syngony.inference import Network, scores_from_logits  # noqa: E402
+from syngony.learning.classifier import Classifier  # noqa: E402
 from syngony.learning.export import export_run  # noqa: E402
 from syngony.learning.line_cache import LineCache, build_line_cache  # noqa: E402
 from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
 from syngony.learning.recipes import recipe_settings, train_recipe  # noqa: E402
+from syngony.learning.settings import TrainingSettings  # noqa: E402
 from syngony.learning.split import SIDES, side_of, split_table  # noqa: E402
-from syngony.learning.training import Classifier, TrainingSettings, load_run, train  # noqa: E402
+from syngony.learning.training import load_run, train  # noqa: E402
 from syngony.views import ImageView, ProfileView  # noqa: E402
 
 VIEW = ImageView(size=32, colour_map="planes", axis="ln_q", two_theta_range=(5.06, 90), background=True)
@@ -243,21 +245,19 @@ def test_the_papers_two_stages_with_weights_of_a_folder(cache, tmp_path):
     class Watched(Renderer):
         pass
 
-    import syngony.learning.training as training
-
-    original = training.Classifier.on_train_epoch_start
+    original = Classifier.on_train_epoch_start
 
     def watch(self):
         original(self)
         weight = next(self.network.backbone().parameters())
         seen[self.current_epoch] = (weight.requires_grad, weight.detach().clone())
 
-    training.Classifier.on_train_epoch_start = watch
+    Classifier.on_train_epoch_start = watch
     try:
         train(settings, cache, tmp_path / "run", range(128), range(128, 170), progress=False,
               renderer=Watched(cache, VIEW, "ideal"))  # fmt: skip
     finally:
-        training.Classifier.on_train_epoch_start = original
+        Classifier.on_train_epoch_start = original
     first = next(pretrained.mobilenet_v2.parameters())
     assert not seen[0][0]
     assert seen[1][0]

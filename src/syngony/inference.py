@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from syngony.errors import ModelError
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import ImageView, ProfileView, view_from_dict
+from syngony.views import View, view_from_dict
 
 DEFAULT_MODEL = "mobilenetv2"
 CARD_FORMAT = 1
@@ -50,7 +50,7 @@ class Network:
         self.card = card
         self.name: str = card["name"]
         try:
-            self.view: ProfileView | ImageView = view_from_dict(card["view"])
+            self.view: View = view_from_dict(card["view"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path.name}: its card describes no view that this version knows ({error})") from None
 

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from syngony.inference import scores_from_logits
-from syngony.learning.training import Classifier
+from syngony.learning.classifier import Classifier
 
 FILE = "calibration.json"
 

@@ -18,7 +18,9 @@ import syngony
 from syngony.errors import ModelError
 from syngony.inference import CARD_FORMAT, Network
 from syngony.learning.calibration import read_temperature
-from syngony.learning.training import Classifier, TrainingSettings, load_run
+from syngony.learning.classifier import Classifier
+from syngony.learning.settings import TrainingSettings
+from syngony.learning.training import load_run
 from syngony.views import view_from_dict
 
 OPSET = 17

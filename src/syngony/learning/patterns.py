@@ -15,7 +15,7 @@ from syngony.diffraction.profile import PaperGrid, stick_pattern
 from syngony.learning.line_cache import LineCache
 from syngony.pattern import two_theta_from_q
 from syngony.symmetry import crystal_system_index
-from syngony.views import ImageView, ProfileView
+from syngony.views import View
 from syngony.views.profile import REFERENCE_WAVELENGTH
 
 PatternKind = Literal["ideal", "lab", "mixed"]
@@ -38,7 +38,7 @@ class Renderer:
     def __init__(
         self,
         cache: LineCache,
-        view: ProfileView | ImageView,
+        view: View,
         conditions: PatternKind = "ideal",
         grid: PaperGrid | None = None,
         laboratory: Laboratory | None = None,

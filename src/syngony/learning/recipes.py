@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from syngony.errors import InputError
 from syngony.learning.calibration import collect_logits, fit_temperature, settle_batch_norm, write_temperature
+from syngony.learning.classifier import Classifier
 from syngony.learning.line_cache import LineCache, build_line_cache
-from syngony.learning.patterns import RenderedPatterns, Renderer
+from syngony.learning.patterns import RenderedPatterns
+from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
-from syngony.learning.training import Classifier, TrainingSettings, load_run, save_weights, train
+from syngony.learning.training import load_run, renderer_of, save_weights, train
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import ImageView, ProfileView, view_from_dict
+from syngony.views import ImageView, LineListView, ProfileView, View
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +41,15 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
     if recipe not in RECIPES:
         raise InputError(f"no recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
     if network == "mobilenetv2":
-        view: ImageView | ProfileView = ImageView() if recipe == "paper" else robust_image()
+        view: View = ImageView() if recipe == "paper" else robust_image()
     elif network == "residual_1d":
         view = ProfileView("two_theta", 4096, (0.0, 90.0), "linear", False) if recipe == "paper" else ProfileView()
+    elif network == "syngony":
+        view = ProfileView()
+    elif network == "line_attention":
+        view = LineListView()
     else:
-        raise InputError(f"no network {network!r}: choose mobilenetv2 or residual_1d")
+        raise InputError(f"no network {network!r}: choose syngony, mobilenetv2 or residual_1d")
     defaults: dict[str, Any] = {
         "network": network,
         "view": view.as_dict(),
@@ -54,6 +60,8 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
         defaults |= {"conditions": "ideal", "head": "system"}
     else:
         defaults |= {"conditions": "mixed", "head": "space_group"}
+    if network in ("syngony", "line_attention"):
+        defaults |= {"schedule": "steady", "ideal_share": 0.25, "learning_rate": 2e-3}
     return TrainingSettings(**(defaults | changes))
 
 
@@ -103,7 +111,7 @@ def train_recipe(
     train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress)
     # The cycle ends at a rate of zero: the last weights are the annealed ones.
     model = load_run(output, "last")
-    renderer = Renderer(lines, view_from_dict(model.settings.view), model.settings.conditions)
+    renderer = renderer_of(model.settings, lines)
     options: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
     settle_batch_norm(
         model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(patterns, 128)), **options)

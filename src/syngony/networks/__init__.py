@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-NAMES = ("mobilenetv2", "residual_1d")
+NAMES = ("syngony", "line_attention", "mobilenetv2", "residual_1d")
 
 
 def build(name: str, shape: tuple[int, ...], outputs: int, **options: Any) -> Any:
@@ -23,9 +23,11 @@ def build(name: str, shape: tuple[int, ...], outputs: int, **options: Any) -> An
     Raises:
         ValueError: no network has this name.
     """
-    from syngony.networks import mobilenet_v2, residual_1d
+    from syngony.networks import line_attention, mobilenet_v2, residual_1d, syngony_1d
 
     builders: dict[str, Callable[..., Any]] = {
+        "syngony": syngony_1d.build,
+        "line_attention": line_attention.build,
         "mobilenetv2": mobilenet_v2.build,
         "residual_1d": residual_1d.build,
     }

@@ -35,17 +35,17 @@ class Residual1d(nn.Module):
 
     pretrained = False
 
-    def __init__(self, outputs: int, widths: tuple[int, ...], kernel: int, dropout: float) -> None:
+    def __init__(self, channels: int, outputs: int, widths: tuple[int, ...], kernel: int, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv1d(1, widths[0], 15, 2, 7, bias=False), nn.BatchNorm1d(widths[0]), nn.ReLU(inplace=True)
+            nn.Conv1d(channels, widths[0], 15, 2, 7, bias=False), nn.BatchNorm1d(widths[0]), nn.ReLU(inplace=True)
         )
         pairs = zip((widths[0], *widths[:-1]), widths, strict=True)
         self.blocks = nn.Sequential(*[Block(a, b, 2, kernel) for a, b in pairs])
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * widths[-1], outputs))
 
     def forward(self, profiles: Tensor) -> Tensor:
-        """(batch, 1, points) in [0, 1] to (batch, outputs) logits."""
+        """(batch, channels, points) in [0, 1] to (batch, outputs) logits."""
         x = self.blocks(self.stem(profiles))  # (batch, width, points / 2^(blocks + 1))
         return self.head(torch.cat([x.mean(-1), x.amax(-1)], dim=1))
 
@@ -57,7 +57,7 @@ def build(
     kernel: int = 7,
     dropout: float = 0.2,
 ) -> Residual1d:
-    """A residual network for profiles of `shape` (1, points)."""
+    """A residual network for profiles of `shape` (channels, points)."""
     if len(shape) != 2:
-        raise ValueError(f"residual_1d reads a profile (1, points), not {shape}")
-    return Residual1d(outputs, tuple(widths), kernel, dropout)
+        raise ValueError(f"residual_1d reads a profile (channels, points), not {shape}")
+    return Residual1d(shape[0], outputs, tuple(widths), kernel, dropout)

@@ -16,11 +16,13 @@ from syngony import metrics
 from syngony.diffraction.profile import PaperGrid, stick_pattern
 from syngony.inference import scores_from_logits
 from syngony.learning.calibration import collect_logits
+from syngony.learning.classifier import Classifier
 from syngony.learning.line_cache import LineCache, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.recipes import require_enough
+from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import formula_position
-from syngony.learning.training import Classifier, TrainingSettings, train
+from syngony.learning.training import train
 from syngony.pattern import two_theta_from_q
 from syngony.report import figures
 from syngony.report.evaluation import add_evaluation

@@ -88,12 +88,12 @@ class Output:
             manifest = _read(self.folder / MANIFEST)
             if manifest is not None:
                 self._refuse_another(manifest, self.folder)
-            self._sweep()
+            _sweep(self.folder)
             _write(self.folder / MANIFEST, self.whole)
             try:
                 yield self._kept()
             finally:
-                self._sweep()
+                _sweep(self.folder)
 
     def finish(self, shards: list[Shard]) -> dict[str, Any]:
         """Write the manifest and give the output its name; to be called while it is open."""
@@ -101,8 +101,10 @@ class Output:
         if self.shards > 1:
             _write(self.folder / MANIFEST, manifest)
             (self.folder / ".lock").unlink()
+            _sweep(self.folder)  # of killed workers
             sync_folder(self.folder)
             self.folder.replace(self.path)
+            _sweep(self.path)  # of a worker taken for dead that began another between the two lines
         else:
             _write(self._beside, manifest)
             if self.path.is_dir():  # an empty one
@@ -156,12 +158,6 @@ class Output:
                 found[index] = shard
         return found
 
-    def _sweep(self) -> None:
-        """Remove what interrupted writers left."""
-        if self.folder.is_dir():
-            for stale in self.folder.glob(f".*{PARTIAL}"):
-                stale.unlink(missing_ok=True)
-
     def _lock(self, lock: IO[str]) -> None:
         try:
             import fcntl
@@ -180,6 +176,13 @@ class Output:
             there = (self.folder / ".lock").stat()
         if there is None or there.st_ino != os.fstat(lock.fileno()).st_ino:
             raise busy
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what interrupted writers left."""
+    if folder.is_dir():
+        for stale in folder.glob(f".*{PARTIAL}"):
+            stale.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -33,8 +33,11 @@ class ProfileView:
             lattice's scale is a translation).
         points: length of the vector.
         two_theta_range: degrees of CuKa; both axes cover the same lines.
-        intensity: ``linear``, ``sqrt`` or ``fourth root`` of the height relative to the strongest point.
+        intensity: ``linear``, ``sqrt`` or ``fourth root`` of the height relative to the strongest point; several
+            joined by ``+`` give a channel each.
         background: True to remove a background first; a real scan has one, the paper's has none.
+        measured: True for one more channel, the share of each cell that the scan covers: no line there means
+            something, none beyond the end of the scan means nothing.
     """
 
     axis: Literal["two_theta", "ln_q"] = "ln_q"
@@ -42,20 +45,28 @@ class ProfileView:
     two_theta_range: tuple[float, float] = (5.06, 90.0)
     intensity: str = "sqrt"
     background: bool = True
+    measured: bool = False
 
     def __post_init__(self) -> None:
-        if self.intensity not in INTENSITY_SCALES:
+        if not set(self._scales) <= set(INTENSITY_SCALES):
             raise ValueError(f"intensity is one of {', '.join(INTENSITY_SCALES)}, not {self.intensity!r}")
         object.__setattr__(self, "two_theta_range", tuple(float(x) for x in self.two_theta_range))
 
     def as_dict(self) -> dict[str, Any]:
         """Settings as plain values, for a model card."""
-        return {"kind": "profile", **asdict(self), "two_theta_range": list(self.two_theta_range)}
+        settings = {"kind": "profile", **asdict(self), "two_theta_range": list(self.two_theta_range)}
+        if not self.measured:  # cards of older networks do not have it
+            del settings["measured"]
+        return settings
+
+    @property
+    def _scales(self) -> tuple[str, ...]:
+        return tuple(self.intensity.split("+"))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one network input."""
-        return (1, self.points)
+        return (len(self._scales) + self.measured, self.points)
 
     def __call__(self, pattern: Pattern) -> NDArray[np.float32]:
         """One network input: float32 of `shape`.
@@ -69,33 +80,32 @@ class ProfileView:
         self, two_theta: NDArray[np.floating], intensity: NDArray[np.floating], wavelength: float
     ) -> NDArray[np.float32]:
         """`__call__` on bare arrays (already checked), as training does."""
-        return self.profile(two_theta, intensity, wavelength)[None]
+        cells, first, last = self._cells(two_theta, intensity, wavelength)
+        channels = [cells ** INTENSITY_SCALES[name] for name in self._scales]
+        if self.measured:
+            edges = np.clip(self._edges, first, last)
+            channels.append(np.diff(edges) / np.diff(self._edges))
+        return np.stack(channels).astype(np.float32)
 
     def profile(
         self, two_theta: NDArray[np.floating], intensity: NDArray[np.floating], wavelength: float
     ) -> NDArray[np.float32]:
         """(points,) vector in [0, 1]: mean intensity in each cell of the grid, zero where not measured."""
-        angles = np.asarray(two_theta, dtype=np.float64)
-        if abs(wavelength - REFERENCE_WAVELENGTH) > 1e-4:
-            angles = two_theta_from_q(q_from_two_theta(two_theta, wavelength), REFERENCE_WAVELENGTH)
-            seen = np.isfinite(angles)
-            angles, intensity = angles[seen], intensity[seen]
-        low, high = self.two_theta_range
-        inside = (angles >= low - 0.1) & (angles <= high + 0.1)
-        if np.count_nonzero(inside) < 2:
-            raise PatternError(
-                f"the scan has no point between d = {self._d(high):.2f} and {self._d(low):.1f} Å, "
-                "which the network sees: check the wavelength"
-            )
-        angles, values = angles[inside], np.asarray(intensity, dtype=float)[inside]
+        cells = self._cells(two_theta, intensity, wavelength)[0]
+        return (cells ** INTENSITY_SCALES[self._scales[0]]).astype(np.float32)
+
+    def _cells(
+        self, two_theta: NDArray[np.floating], intensity: NDArray[np.floating], wavelength: float
+    ) -> tuple[NDArray[np.float64], float, float]:
+        """Relative heights of the cells, and the first and last angle that they are of."""
+        angles, values = seen_part(two_theta, intensity, wavelength, self.two_theta_range)
         if self.background:
             angles, values = _without_background(angles, values)
         cells = _cell_means(angles, values, self._edges)
         top = cells.max()
         if top > 0:
             cells = np.clip(cells / top, 0.0, 1.0)
-        exponent = INTENSITY_SCALES[self.intensity]
-        return (cells if exponent == 1.0 else cells**exponent).astype(np.float32)
+        return cells, float(angles[0]), float(angles[-1])
 
     @cached_property
     def _edges(self) -> NDArray[np.float64]:
@@ -105,9 +115,45 @@ class ProfileView:
         first, last = np.log(q_from_two_theta(self.two_theta_range, REFERENCE_WAVELENGTH))
         return two_theta_from_q(np.exp(np.linspace(first, last, self.points + 1)), REFERENCE_WAVELENGTH)
 
-    @staticmethod
-    def _d(two_theta: float) -> float:
-        return 1.0 / math.sqrt(max(float(q_from_two_theta(two_theta, REFERENCE_WAVELENGTH)), 1e-9))
+
+def seen_part(
+    two_theta: NDArray[np.floating],
+    intensity: NDArray[np.floating],
+    wavelength: float,
+    two_theta_range: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Angles as for CuKa and intensities, where a view looks.
+
+    Raises:
+        PatternError: fewer than two points are there.
+    """
+    angles = np.asarray(two_theta, dtype=np.float64)
+    if abs(wavelength - REFERENCE_WAVELENGTH) > 1e-4:
+        angles = two_theta_from_q(q_from_two_theta(two_theta, wavelength), REFERENCE_WAVELENGTH)
+        seen = np.isfinite(angles)
+        angles, intensity = angles[seen], intensity[seen]
+    low, high = two_theta_range
+    inside = (angles >= low - 0.1) & (angles <= high + 0.1)
+    if np.count_nonzero(inside) < 2:
+        raise PatternError(
+            f"the scan has no point between d = {_d(high):.2f} and {_d(low):.1f} Å, "
+            "which the network sees: check the wavelength"
+        )
+    return angles[inside], np.asarray(intensity, dtype=float)[inside]
+
+
+def regular_scan(
+    two_theta: NDArray[np.floating],
+    intensity: NDArray[np.floating],
+    wavelength: float,
+    two_theta_range: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`seen_part` in equal steps and without its background."""
+    return _without_background(*seen_part(two_theta, intensity, wavelength, two_theta_range))
+
+
+def _d(two_theta: float) -> float:
+    return 1.0 / math.sqrt(max(float(q_from_two_theta(two_theta, REFERENCE_WAVELENGTH)), 1e-9))
 
 
 def _without_background(

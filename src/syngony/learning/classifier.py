@@ -1,0 +1,112 @@
+"""A network in training: its loss, its schedule, what is logged."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from syngony import networks
+from syngony.extinction_groups import extinction_group_of, extinction_groups
+from syngony.learning.settings import TrainingSettings
+from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.views import View
+
+N_SPACE_GROUPS = 230
+_SYSTEM_OF_GROUP = [crystal_system_index(n) for n in range(1, N_SPACE_GROUPS + 1)]
+_EXTINCTION_GROUP_OF_GROUP = [extinction_groups().index(extinction_group_of(n)) for n in range(1, N_SPACE_GROUPS + 1)]
+_WARM_UP = 500  # steps of a steady schedule: its length is open
+
+
+class Classifier(pl.LightningModule):
+    """A network, its loss and its schedule."""
+
+    def __init__(self, settings: TrainingSettings, view: View, steps: int) -> None:
+        super().__init__()
+        self.settings = settings
+        outputs = N_SPACE_GROUPS if settings.head == "space_group" else len(CRYSTAL_SYSTEMS)
+        self.network = networks.build(settings.network, view.shape, outputs, **settings.network_options)
+        self.steps = steps
+        self.membership: Tensor
+        self.extinction: Tensor
+        for name, classes in (("membership", _SYSTEM_OF_GROUP), ("extinction", _EXTINCTION_GROUP_OF_GROUP)):
+            self.register_buffer(name, nn.functional.one_hot(torch.tensor(classes)).bool(), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs to raw logits, 7 or 230 wide."""
+        return self.network(inputs)
+
+    def system_logits(self, logits: Tensor) -> Tensor:
+        """(batch, 7) logits of the crystal systems: space groups summed where the head has them."""
+        return logits if self.settings.head == "system" else _summed(logits, self.membership)
+
+    def loss(self, logits: Tensor, system: Tensor, group: Tensor) -> Tensor:
+        """Cross-entropy of the system; with 230 outputs, half those of the extinction and space group are added."""
+        entropy = nn.functional.cross_entropy
+        if self.settings.head == "system":
+            return entropy(logits, system)
+        extinction = self.extinction[group].int().argmax(1)
+        fine = entropy(logits, group) + entropy(_summed(logits, self.extinction), extinction)
+        return entropy(self.system_logits(logits), system) + 0.5 * fine
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze or free the backbone: a function of the epoch alone, so a resumed run agrees."""
+        frozen = self.current_epoch < self.settings.transfer_epochs
+        if hasattr(self.network, "backbone"):
+            self.network.backbone().requires_grad_(not frozen).train(not frozen)
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """One step; logs the loss and the accuracy. Dropout is a function of the step alone, for resuming."""
+        torch.manual_seed(self.settings.seed * 10_000_019 + self.global_step)
+        inputs, system, group = batch
+        logits = self(inputs)
+        loss = self.loss(logits, system, group)
+        accuracy = (self.system_logits(logits).argmax(1) == system).float().mean()
+        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        self.log("train_accuracy", accuracy, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """Loss and accuracy on held-out formulas."""
+        inputs, system, group = batch
+        logits = self(inputs)
+        size = len(inputs)
+        self.log("val_loss", self.loss(logits, system, group), prog_bar=True, batch_size=size)
+        accuracy = (self.system_logits(logits).argmax(1) == system).float().mean()
+        self.log("val_accuracy", accuracy, prog_bar=True, batch_size=size)
+        if logits.shape[1] == N_SPACE_GROUPS:
+            self.log("val_space_group", (logits.argmax(1) == group).float().mean(), batch_size=size)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; a constant rate for the transfer stage, then the schedule of the fine-tuning."""
+        settings = self.settings
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        share = settings.transfer_epochs / settings.epochs
+        first = round(self.steps * share)
+        steady = settings.schedule == "steady"
+        warm_up = _WARM_UP if steady else max(1, round((self.steps - first) * 0.15))
+        decay = round(self.steps * settings.steady_epochs / settings.epochs)
+
+        def factor(step: int) -> float:
+            if step < first:
+                return 0.3
+            done = step - first
+            if done < warm_up:
+                return 0.04 + 0.96 * done / warm_up
+            if steady:
+                return min(1.0, (self.steps - step) / max(1, self.steps - decay))
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (done - warm_up) / max(1, self.steps - first - warm_up))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _summed(logits: Tensor, membership: Tensor) -> Tensor:
+    """(batch, classes) logits of classes that are sums of space groups; membership is (230, classes)."""
+    spread = logits[:, :, None].masked_fill(~membership, float("-inf"))
+    return torch.logsumexp(spread, dim=1)

@@ -1,0 +1,103 @@
+"""Our network: convolutions that find lines on ln Q, then attention that relates lines to each other.
+
+On ln Q a change of the lattice's scale is a translation, which convolutions follow. What tells a lattice is how
+far lines lie from one another, near or distant: each of the last layers lets every stretch of the axis look at
+every other (Vaswani et al. 2017, arXiv 1706.03762, in the pre-norm form of Xiong et al. 2020, arXiv 2002.04745).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from syngony.networks.residual_1d import Block
+
+_DIVISION = 2  # of a stem or a block
+
+
+class Attention(nn.Module):
+    """One layer: attention between all stretches, then two dense layers for each, both beside a shortcut."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before = nn.LayerNorm(width)
+        self.ask = nn.Linear(width, 3 * width)
+        self.answer = nn.Linear(width, width)
+        self.dense = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * width, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, stretches, width) to the same."""
+        n, length, width = x.shape
+        parts = self.ask(self.before(x)).view(n, length, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (batch, heads, stretches, width / heads)
+        seen = nn.functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.answer(seen.transpose(1, 2).reshape(n, length, width))
+        return x + self.dense(x)
+
+
+class Syngony1d(nn.Module):
+    """Stem and residual blocks, each halving the axis; attention; mean and maximum over the axis; one linear layer."""
+
+    pretrained = False
+
+    def __init__(
+        self,
+        channels: int,
+        points: int,
+        outputs: int,
+        widths: tuple[int, ...],
+        kernel: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv1d(channels, widths[0], 15, _DIVISION, 7, bias=False),
+            nn.BatchNorm1d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        pairs = zip((widths[0], *widths[:-1]), widths, strict=True)
+        self.blocks = nn.Sequential(*[Block(a, b, _DIVISION, kernel) for a, b in pairs])
+        stretches = -(-points // _DIVISION ** (len(widths) + 1))
+        self.place = nn.Parameter(0.02 * torch.randn(1, stretches, widths[-1]))
+        self.attention = nn.Sequential(*[Attention(widths[-1], heads, dropout) for _ in range(layers)])
+        self.last = nn.LayerNorm(widths[-1])
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * widths[-1], outputs))
+
+    def forward(self, profiles: Tensor) -> Tensor:
+        """(batch, channels, points) to (batch, outputs) logits."""
+        x = self.blocks(self.stem(profiles)).transpose(1, 2)  # (batch, stretches, width)
+        x = self.last(self.attention(x + self.place))
+        return self.head(torch.cat([x.mean(1), x.amax(1)], dim=1))
+
+
+def build(
+    shape: tuple[int, ...],
+    outputs: int,
+    widths: tuple[int, ...] = (24, 48, 64, 96, 128),
+    kernel: int = 7,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.1,
+) -> Syngony1d:
+    """The network for profiles of `shape` (channels, points).
+
+    Args:
+        shape: of one input.
+        outputs: logits.
+        widths: channels of the residual blocks; the first is the stem's too.
+        kernel: points of their convolutions.
+        layers, heads: of attention.
+        dropout: in the dense layers.
+    """
+    if len(shape) != 2:
+        raise ValueError(f"syngony reads a profile (channels, points), not {shape}")
+    return Syngony1d(*shape, outputs, tuple(widths), kernel, layers, heads, dropout)
