@@ -27,7 +27,7 @@ from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
 from syngony.learning.training import load_run, train
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import view_from_dict
+from syngony.views import ProfileView, view_from_dict
 
 _SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, 231)])
 
@@ -42,19 +42,30 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     network: str = "syngony"
+    budget: float = 1.0  # patterns, relative to the other rows
 
+
+_REFERENCE = (32, 48, 64, 96, 128, 192)
+REFERENCE_VIEW = ProfileView()
 
 ROWS = (
-    Row("reference", "convolutions and three layers of attention, ln Q, 4,096 points, square root"),
-    Row("no-attention", "no attention, one more block", options={"layers": 0, "widths": (32, 48, 64, 96, 128, 192)}),
+    Row("reference", "convolutions alone, ln Q, 4,096 points, square root"),
+    Row(
+        "attention", "one block less, three layers of attention", options={"layers": 3, "widths": (24, 48, 64, 96, 128)}
+    ),
     Row("lines", "attention between lines alone, no profile", network="line_attention"),
     Row("two-theta", "axis 2θ", view={"axis": "two_theta"}),
+    Row("2048", "half the points", view={"points": 2048}),
+    Row("2048-twice", "half the points, twice the patterns: equal cost", view={"points": 2048}, budget=2.0),
     Row("fourth-root", "a second channel of fourth roots: weak lines", view={"intensity": "sqrt+fourth root"}),
     Row("measured", "a second channel that tells where the scan measured", view={"measured": True}),
     Row("both-channels", "both of these channels", view={"intensity": "sqrt+fourth root", "measured": True}),
-    Row("short-kernel", "kernel 5", options={"kernel": 5}),
-    Row("wide", "widths half as large again", options={"widths": (36, 72, 96, 144, 192), "heads": 6}),
+    Row("kernel-5", "kernel 5", options={"kernel": 5}),
+    Row(
+        "half-width", "half the channels, twice the patterns", options={"widths": (16, 24, 32, 48, 64, 96)}, budget=2.0
+    ),
     Row("rate-1e-3", "learning rate 1e-3", settings={"learning_rate": 1e-3}),
+    Row("rate-4e-3", "learning rate 4e-3", settings={"learning_rate": 4e-3}),
     Row("lab-only", "laboratory patterns alone", settings={"ideal_share": 0.0}),
     Row("half-ideal", "half of the patterns ideal", settings={"ideal_share": 0.5}),
 )
@@ -62,10 +73,10 @@ ROWS = (
 
 def settings_of(row: Row, patterns: int) -> TrainingSettings:
     """Training settings of a row."""
-    base = recipe_settings(row.network, "robust", patterns)
+    base = recipe_settings(row.network, "robust", round(row.budget * patterns))
     changes: dict[str, Any] = {
-        "view": base.view | row.view,
-        "network_options": row.options,
+        "view": (REFERENCE_VIEW.as_dict() if row.network == "syngony" else base.view) | row.view,
+        "network_options": ({"widths": _REFERENCE} if row.network == "syngony" else {}) | row.options,
         "epoch_patterns": min(16_000, patterns),
         "validation_patterns": 500,
         "schedule": "cycle",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,20 +89,26 @@ def crystal_system_report(systems: NDArray[np.floating], true: NDArray[np.intege
     }
 
 
-def space_group_report(groups: NDArray[np.floating] | None, true: Sequence[Sequence[int]]) -> dict[str, float | None]:
-    """First and first-five accuracy of the space group.
+def ranked_report(ranked: Sequence[Sequence[tuple[int, float]]], true: Sequence[Collection[int]]) -> dict[str, Any]:
+    """First and first-five accuracy, the calibration error of the first.
 
     Args:
-        groups: (n, 230) probabilities, or None for a network that only tells systems.
-        true: for each pattern the numbers that count as right (more than one where a powder pattern
-            cannot tell them apart).
+        ranked: for each pattern what was named, with probabilities, best first; empty where nothing can be.
+        true: for each pattern the names that count as right (more than one where a powder pattern cannot tell
+            them apart).
     """
-    if groups is None:
-        return {"accuracy": None, "top5": None}
-    ranked = np.argsort(-groups, axis=1)[:, :5] + 1
-    first = [row[0] in right for row, right in zip(ranked, true, strict=True)]
-    five = [bool(set(row) & set(right)) for row, right in zip(ranked, true, strict=True)]
-    return {"accuracy": float(np.mean(first)), "top5": float(np.mean(five))}
+    if not all(ranked):
+        return {"accuracy": None, "interval": None, "top5": None, "ece": None}
+    first = np.array([row[0][0] in right for row, right in zip(ranked, true, strict=True)])
+    five = [any(name in right for name, _ in row[:5]) for row, right in zip(ranked, true, strict=True)]
+    confidence = np.array([row[0][1] for row in ranked])
+    return {
+        "accuracy": float(first.mean()),
+        "interval": list(wilson_interval(int(first.sum()), len(first))),
+        "top5": float(np.mean(five)),
+        "ece": expected_calibration_error(confidence, first),
+        "coverage": coverage_curve(confidence, first),
+    }
 
 
 def majority_baseline(true: NDArray[np.integer]) -> dict[str, Any]:

@@ -8,16 +8,23 @@ from typing import Annotated, Any
 
 import typer
 
+from syngony.cli.witnesses import DEFAULT_BUDGET, DEFAULT_MODEL, EVIDENCE_HELP, LIBRARY_HELP, evidence_of, libraries_of
+
 
 def train(
-    network: Annotated[str, typer.Argument(metavar="MODEL", help="mobilenetv2 or residual_1d.")],
+    network: Annotated[
+        str, typer.Argument(metavar="MODEL", help="syngony, mobilenetv2, residual_1d or line_attention.")
+    ],
     structures: Annotated[Path, typer.Option(help="Structure table (Parquet).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     recipe: Annotated[
         str, typer.Option(help="paper: its images of ideal patterns; robust: made to survive real scans.")
     ] = "robust",
-    patterns: Annotated[int, typer.Option(help="Patterns to train on, all epochs together.")] = 1_000_000,
+    patterns: Annotated[
+        int | None,
+        typer.Option(help="Patterns to train on, all epochs together: 1,000,000, or as the run was begun with."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Patterns a step.")] = 64,
     seed: Annotated[int, typer.Option(help="Of weights, order and patterns.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch; 0 leaves it to torch.")] = 0,
@@ -62,32 +69,39 @@ def export(
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="A shipped network's name, or an .onnx file.")] = "mobilenetv2",
+    model: Annotated[str, typer.Option(help="A shipped network's name, or an .onnx file.")] = DEFAULT_MODEL,
     structures: Annotated[Path | None, typer.Option(help="Structure table (Parquet).")] = None,
     patterns: Annotated[Path | None, typer.Option(help="Table of labelled patterns (Parquet).")] = None,
     conditions: Annotated[str, typer.Option(help="Of simulated patterns: ideal or lab.")] = "ideal",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many: a random sample of structures, the first of patterns.")
     ] = None,
+    library: Annotated[list[str] | None, typer.Option(help=LIBRARY_HELP)] = None,
+    evidence: Annotated[str | None, typer.Option(help=EVIDENCE_HELP)] = None,
+    budget: Annotated[float, typer.Option(help="Seconds of the lattice search, a pattern.")] = DEFAULT_BUDGET,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the sample and the laboratory.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for an HTML report.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for an HTML report; an interrupted run goes on there.")
+    ] = None,
 ) -> None:
     """Every figure about accuracy, on structures or on labelled patterns."""
     from syngony.cli.progress import progress_bar
-    from syngony.evaluation import evaluate_patterns, evaluate_structures
-    from syngony.inference import Network
+    from syngony.evaluation import Witnesses, evaluate_patterns, evaluate_structures
 
     if (structures is None) == (patterns is None):
         raise typer.BadParameter("give either --structures or --patterns")
     if conditions not in ("ideal", "lab"):
         raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
-    network = Network.load(model)
+    witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence))
     with progress_bar("evaluating", "patterns") as update:
+        common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}
         if structures is not None:
-            report = evaluate_structures(network, structures, conditions, limit=limit, progress=update)  # type: ignore[arg-type]
+            report = evaluate_structures(witnesses, structures, conditions, seed=seed, **common)  # type: ignore[arg-type]
         else:
             assert patterns is not None
-            report = evaluate_patterns(network, patterns, limit=limit, progress=update)
+            report = evaluate_patterns(witnesses, patterns, **common)
     if output is not None:
         from syngony.report.evaluation import write_evaluation
 
@@ -111,9 +125,15 @@ def _print_report(report: dict[str, Any]) -> None:
         f"crystal system {system['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%}), "
         f"macro F1 {system['macro_f1']:.3f}, calibration error {system['ece']:.3f}"
     )
-    group = report["space_group"]
-    if group["accuracy"] is not None:
-        console.print(f"space group {group['accuracy']:.1%}, in the first five {group['top5']:.1%}")
+    console.print(f"evidence: {', '.join(report['evidence'])}; libraries: {', '.join(report['libraries']) or 'none'}")
+    for name in ("extinction_group", "space_group"):
+        group = report[name]
+        if group["accuracy"] is not None:
+            told = name.replace("_", " ")
+            console.print(f"{told} {group['accuracy']:.1%}, in the first five {group['top5']:.1%}")
+    answered = report["answered"]
+    if answered["accuracy"] is not None:
+        console.print(f"answered {answered['fraction']:.1%}, of which right {answered['accuracy']:.1%}")
     for name, row in report["baselines"].items():
         low, high = row["interval"]
         console.print(f"{name}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%})")

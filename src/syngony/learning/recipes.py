@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 RECIPES = ("paper", "robust")
 
+DEFAULT_PATTERNS = 1_000_000
+
 CALIBRATION_SEED = 4_711
 SETTLING_PATTERNS = 25_600
 
@@ -45,7 +47,7 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
     elif network == "residual_1d":
         view = ProfileView("two_theta", 4096, (0.0, 90.0), "linear", False) if recipe == "paper" else ProfileView()
     elif network == "syngony":
-        view = ProfileView()
+        view = ProfileView(points=2048, intensity="sqrt+fourth root", measured=True)
     elif network == "line_attention":
         view = LineListView()
     else:
@@ -84,7 +86,7 @@ def train_recipe(
     *,
     recipe: str = "robust",
     resume: bool = False,
-    patterns: int = 1_000_000,
+    patterns: int | None = None,
     batch_size: int = 64,
     seed: int = 0,
     threads: int = 0,
@@ -104,7 +106,9 @@ def train_recipe(
         "threads": threads,
         "structures": lines.identity,
     }
-    settings = recipe_settings(network, recipe, patterns, **identity)
+    begun = TrainingSettings.read(Path(output)) if resume and (Path(output) / "settings.json").is_file() else None
+    total = patterns or (begun.patterns if begun else DEFAULT_PATTERNS)
+    settings = recipe_settings(network, recipe, total, **identity)
     sides = sides_of(lines.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     require_enough(lines, train_rows, validation_rows, batch_size)
@@ -113,9 +117,7 @@ def train_recipe(
     model = load_run(output, "last")
     renderer = renderer_of(model.settings, lines)
     options: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
-    settle_batch_norm(
-        model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(patterns, 128)), **options)
-    )
+    settle_batch_norm(model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(total, 128)), **options))
     save_weights(model, output, "settled")
     held_out = RenderedPatterns(renderer, validation_rows, shuffle=False, **options)
     temperature = fit_temperature(*collect_logits(model, held_out))

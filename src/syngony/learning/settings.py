@@ -29,7 +29,8 @@ class TrainingSettings:
         epoch_patterns: patterns between two validations, which is also when checkpoints are written.
         learning_rate: highest of the fine-tuning stage.
         schedule: ``cycle``, one cosine (Smith & Topin 2017); ``steady``, constant and then down to zero over the last
-            `decay_share` of the stage (Hägele et al. 2024, arXiv 2405.18392): such a run can be made longer.
+            `decay_share` of the stage (Hägele et al. 2024, arXiv 2405.18392): its length can be changed on
+            resuming.
         decay_share: of ``steady``.
         patience: validations without improvement before an early stop.
         balance: draw each crystal system equally often.

@@ -118,9 +118,10 @@ def train(
             raise ModelError(
                 f"{folder}: the run was begun on another table of structures; give that one, or another -o"
             )
-        if begun.schedule == "steady" and settings.patterns > begun.patterns:
-            last = _made_longer(folder, settings.patterns)
-            begun = replace(begun, patterns=settings.patterns)
+        if begun.schedule == "steady" and settings.patterns != begun.patterns:
+            changed = replace(begun, patterns=settings.patterns)
+            last = _resized(folder, begun, changed)
+            begun = changed
         settings = begun
     settings.write(folder)
     if settings.threads:
@@ -187,13 +188,24 @@ class _KeepSteady(pl.Callback):
                 partial.replace(self.path)
 
 
-def _made_longer(folder: Path, patterns: int) -> Path:
-    """The checkpoint to go on from when the budget of a steady run grows."""
+def _resized(folder: Path, begun: TrainingSettings, changed: TrainingSettings) -> Path:
+    """The checkpoint to go on from when the budget of a steady run changes.
+
+    Raises:
+        ModelError: the run is longer already than asked.
+    """
     last, steady = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", STEADY))
-    if not steady.is_file():
-        return last  # the rate has not begun to go down
-    log.warning("Going on from before the rate went down, to %s patterns in all.", f"{patterns:,}")
-    return steady
+    if not last.is_file():
+        return last
+    path = steady if steady.is_file() else last
+    done = int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1
+    if done > changed.steady_epochs:
+        raise ModelError(
+            f"{folder}: {done * begun.epoch_patterns:,} patterns were trained at the full rate already: "
+            f"{changed.patterns:,} in all is too few"
+        )
+    log.warning("Going on from %s patterns, to %s in all.", f"{done * begun.epoch_patterns:,}", f"{changed.patterns:,}")
+    return path
 
 
 def save_weights(model: Classifier, folder: Path | str, name: str) -> None:

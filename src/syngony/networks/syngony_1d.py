@@ -82,9 +82,9 @@ class Syngony1d(nn.Module):
 def build(
     shape: tuple[int, ...],
     outputs: int,
-    widths: tuple[int, ...] = (24, 48, 64, 96, 128),
+    widths: tuple[int, ...] = (32, 56, 80, 112, 160, 224),
     kernel: int = 7,
-    layers: int = 3,
+    layers: int = 0,
     heads: int = 4,
     dropout: float = 0.1,
 ) -> Syngony1d:

@@ -1,0 +1,98 @@
+"""Everything a determination needs, loaded once, for any number of patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from syngony.determination.evidence import KINDS, Evidence, gather
+from syngony.determination.posterior import Posterior, combine
+from syngony.determination.result import Determination
+from syngony.determination.verdict import determination_of
+from syngony.errors import InputError
+from syngony.inference import DEFAULT_MODEL, Network
+from syngony.library.file import Library
+from syngony.library.match import open_libraries
+from syngony.pattern import Pattern
+
+DEFAULT_BUDGET = 1.0
+"""Seconds of the lattice search, so that an answer takes no more than two in all."""
+
+
+class Determiner:
+    """Network and libraries, ready to determine.
+
+    Args:
+        model: name of a shipped network, path of an ``.onnx`` file, or a loaded `Network`.
+        libraries: by name or path, or loaded; those that are shipped when None, none when empty.
+        time_budget: seconds of the lattice search a pattern; None is no limit.
+        evidence: which of ``network``, ``lattice``, ``library`` to ask; by default all, or the network alone if its
+            card says so (the paper's system is measured as it stands).
+
+    Raises:
+        ModelError, LibraryError: one of them cannot be used.
+        InputError: no such evidence.
+    """
+
+    def __init__(
+        self,
+        model: str | Network = DEFAULT_MODEL,
+        libraries: Sequence[str | Path | Library] | None = None,
+        time_budget: float | None = DEFAULT_BUDGET,
+        evidence: Sequence[str] | None = None,
+    ) -> None:
+        network = model if isinstance(model, Network) else load_network(model)
+        kinds = tuple(evidence if evidence is not None else network.card.get("evidence", KINDS))
+        if not kinds or not set(kinds) <= set(KINDS):
+            raise InputError(f"evidence is of {', '.join(KINDS)}, not {', '.join(kinds) or 'nothing'}")
+        self.model = network.name
+        self.kinds = kinds
+        self.network = network if "network" in kinds else None
+        self.time_budget = time_budget
+        self.libraries: list[Library] | None = None
+        if "library" in kinds and (libraries is None or len(libraries) > 0):
+            self.libraries = open_libraries(libraries)
+
+    def __call__(self, pattern: Pattern) -> Determination:
+        """Determine a pattern.
+
+        Raises:
+            PatternError: the scan shows nothing in the range that the network sees.
+        """
+        return self.verdict(pattern, *self.weigh(pattern))
+
+    def verdict(self, pattern: Pattern, evidence: Evidence, posterior: Posterior) -> Determination:
+        """What is said of a pattern whose evidence was weighed."""
+        return determination_of(pattern, evidence, posterior, self.model, "lattice" in self.kinds)
+
+    def weigh(self, pattern: Pattern) -> tuple[Evidence, Posterior]:
+        """The evidence of a pattern and what it adds up to."""
+        evidence = gather(pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds)
+        return evidence, combine(evidence)
+
+
+def determine(
+    pattern: Pattern,
+    model: str | Network = DEFAULT_MODEL,
+    libraries: Sequence[str | Path | Library] | None = None,
+    time_budget: float | None = DEFAULT_BUDGET,
+    evidence: Sequence[str] | None = None,
+) -> Determination:
+    """Determine the crystal system of a pattern, with cell, extinction group and space group.
+
+    Args:
+        pattern: the scan.
+        model, libraries, time_budget, evidence: see `Determiner`, which is for many patterns.
+
+    Raises:
+        ModelError, LibraryError, InputError: see `Determiner`.
+        PatternError: the scan shows nothing in the range that the network sees.
+    """
+    return Determiner(model, libraries, time_budget, evidence)(pattern)
+
+
+@lru_cache(maxsize=4)
+def load_network(name: str) -> Network:
+    """`Network.load`, kept for the next call."""
+    return Network.load(name)

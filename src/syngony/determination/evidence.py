@@ -1,0 +1,118 @@
+"""What is gathered of a pattern before anything is concluded: network, lattice search, library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.absences.ranking import rank_extinction_groups
+from syngony.determination.cells import MOST_CELLS, cell_features, cell_shares
+from syngony.errors import InputError, PatternError
+from syngony.extinction_groups import ExtinctionGroup
+from syngony.inference import Network, Scores
+from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern
+from syngony.library.file import Library
+from syngony.library.match import KnownPhase, match
+from syngony.lines.lines import LineError
+from syngony.pattern import Pattern
+
+KINDS = ("network", "lattice", "library")
+"""What it looks like, what can be proved, what is remembered."""
+
+_PHASES = 5
+_SMALLEST_SHARE = 0.02  # of a cell, for its absences to be looked at
+_MOST_ABSENCES = 3  # cells
+
+
+@dataclass(frozen=True, eq=False)
+class CellEvidence:
+    """One cell and what its absences say.
+
+    Attributes:
+        cell: found by the search.
+        features: (len(CELL_FEATURES),) see `cell_features`.
+        extinction_groups: ranked; empty where they were not looked at.
+    """
+
+    cell: IndexedCell
+    features: NDArray[np.float64]
+    extinction_groups: tuple[ExtinctionGroup, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that was gathered of one pattern.
+
+    Attributes:
+        scores: the network's, of one row; None where it was not asked.
+        indexing: the lattice search; None where it was not asked or the pattern has no lines.
+        cells: the best of them with their absences.
+        phases: of the libraries, likeliest first; None where they were not asked.
+        notes: what went wrong on the way, for the user.
+    """
+
+    scores: Scores | None = None
+    indexing: Indexing | None = None
+    cells: tuple[CellEvidence, ...] = ()
+    phases: tuple[KnownPhase, ...] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+def gather(
+    pattern: Pattern,
+    network: Network | None,
+    libraries: Sequence[Library] | None,
+    time_budget: float | None,
+    lattice: bool = True,
+) -> Evidence:
+    """Ask each witness for itself.
+
+    Args:
+        pattern: the scan.
+        network: None not to ask one.
+        libraries: None not to ask them.
+        time_budget: seconds of the lattice search.
+        lattice: False not to search one.
+
+    Raises:
+        PatternError: the network sees nothing of the scan.
+    """
+    scores = network.scores(network.view(pattern)[None]) if network is not None else None
+    notes: list[str] = []
+    indexing: Indexing | None = None
+    cells: tuple[CellEvidence, ...] = ()
+    if lattice:
+        try:
+            indexing = index_pattern(pattern, time_budget)
+            cells = with_absences(pattern, indexing)
+        except LineError as error:
+            notes.append(str(error))
+    phases: tuple[KnownPhase, ...] | None = None
+    if libraries:
+        try:
+            phases = tuple(match(pattern, libraries, _PHASES))
+        except PatternError as error:
+            phases = ()
+            notes.append(str(error))
+    return Evidence(scores, indexing, cells, phases, tuple(notes))
+
+
+def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, ...]:
+    """The best cells, and the extinction groups of those that may well be right."""
+    best = indexing.cells[:MOST_CELLS]
+    features = [cell_features(indexing, place) for place in range(len(best))]
+    shares, _ = cell_shares(features)
+    looked_at = {int(i) for i in np.argsort(-shares)[:_MOST_ABSENCES] if shares[i] > _SMALLEST_SHARE}
+    found = []
+    for place, (cell, about) in enumerate(zip(best, features, strict=True)):
+        groups: tuple[ExtinctionGroup, ...] = ()
+        if place in looked_at:
+            try:
+                groups = rank_extinction_groups(pattern, cell.cell, zero_shift=cell.zero_shift, lines=indexing.lines)
+            except InputError:  # no line of the cell lies in the scan: nothing is absent
+                groups = ()
+        found.append(CellEvidence(cell, about, groups))
+    return tuple(found)

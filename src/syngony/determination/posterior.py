@@ -1,0 +1,195 @@
+"""Three kinds of evidence, one posterior over the 230 space groups.
+
+The lattice search gives cells, each with a share of being right (a conditional logit, McFadden 1974) and, if it is,
+probabilities of its extinction groups; a space group then has what its extinction group has, divided by how
+frequent it is. With the share of no cell being right this is a likelihood L(g) for each space group g, and
+
+    P(g) ~ network(g)^a (L(g) / prior(g))^b
+
+where a and b (fitted) are below 1 as far as the two witnesses repeat each other. A known phase stands for its own
+space group: its odds against nothing in the libraries being right are multiplied by what the other witnesses
+say of that space group. All constants are in ``tables/joint_posterior.json``, fitted by
+``benchmarks/joint_calibration.py`` on simulated laboratory scans of structures that nothing was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syngony.determination.cells import cell_shares, constants
+from syngony.determination.evidence import CellEvidence, Evidence
+from syngony.extinction_groups import extinction_group_of, extinction_groups, space_group_frequencies
+from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.unit_cell import LATTICE_SYSTEMS
+
+N_GROUPS = 230
+SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, N_GROUPS + 1)])
+EXTINCTION_OF_GROUP = np.array([extinction_groups().index(extinction_group_of(n)) for n in range(1, N_GROUPS + 1)])
+LATTICE_OF_GROUP = np.array(
+    [LATTICE_SYSTEMS.index(extinction_group_of(n).lattice_system) for n in range(1, N_GROUPS + 1)]
+)
+_INDEX = {group.symbol + group.lattice_system: i for i, group in enumerate(extinction_groups())}
+
+_LEAST = 1e-12
+_TYPICAL_VOLUME = 200.0  # Å^3, primitive: where no cell tells
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What all evidence together says.
+
+    Attributes:
+        space_groups: (230,) probabilities.
+        cell_shares: of each cell of the evidence, its probability of being right by the lattice search alone.
+        phases: of each known phase, its probability after all evidence.
+        witnesses: system probabilities (7,) by kind of evidence, each for itself.
+    """
+
+    space_groups: NDArray[np.float64]
+    cell_shares: NDArray[np.float64]
+    phases: NDArray[np.float64]
+    witnesses: dict[str, NDArray[np.float64]]
+
+    @property
+    def systems(self) -> NDArray[np.float64]:
+        """(7,) probabilities of the crystal systems."""
+        return systems_of(self.space_groups)
+
+    @property
+    def extinction_groups(self) -> NDArray[np.float64]:
+        """(97,) probabilities, in the order of `extinction_groups()`."""
+        return np.bincount(EXTINCTION_OF_GROUP, self.space_groups, len(extinction_groups())).astype(float)
+
+
+def systems_of(space_groups: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(7,) sums of (230,) probabilities."""
+    return np.bincount(SYSTEM_OF_GROUP, space_groups, len(CRYSTAL_SYSTEMS)).astype(float)
+
+
+def lattice_likelihood(
+    cells: Sequence[CellEvidence], blank: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(230,) space groups by the lattice search alone, summing to 1; and the share of each cell.
+
+    Args:
+        cells: with their features and absences.
+        blank: (7,) factors on lattice systems where no cell is right.
+    """
+    shares, none = cell_shares([one.features for one in cells])
+    total = none * _normal(space_group_frequencies(_TYPICAL_VOLUME) * blank[LATTICE_OF_GROUP])
+    for one, share in zip(cells, shares, strict=True):
+        total += share * groups_of_cell(one)
+    return total, shares
+
+
+def groups_of_cell(one: CellEvidence) -> NDArray[np.float64]:
+    """(230,) space groups if this cell is right: its extinction groups, divided by frequency at its volume."""
+    cell = one.cell.cell
+    frequency = space_group_frequencies(cell.primitive_volume)
+    of_lattice = np.where(LATTICE_SYSTEMS.index(cell.lattice_system) == LATTICE_OF_GROUP, frequency, 0.0)
+    if not one.extinction_groups:
+        return _normal(of_lattice)
+    found = np.zeros(len(extinction_groups()))
+    for group in one.extinction_groups:
+        found[_INDEX[group.symbol + group.lattice_system]] = group.probability
+    within = np.bincount(EXTINCTION_OF_GROUP, frequency, len(found))
+    return _normal(frequency / within[EXTINCTION_OF_GROUP] * found[EXTINCTION_OF_GROUP])
+
+
+def combine(evidence: Evidence, kinds: Sequence[str] | None = None) -> Posterior:
+    """The posterior.
+
+    Args:
+        evidence: gathered.
+        kinds: which of `evidence.KINDS` to use, for ablation; all that were asked when omitted.
+    """
+    use = {
+        "network": evidence.scores is not None,
+        "lattice": evidence.indexing is not None,
+        "library": evidence.phases is not None,
+    }
+    if kinds is not None:
+        use = {name: there and name in kinds for name, there in use.items()}
+    table = constants()
+    prior = _normal(space_group_frequencies(_TYPICAL_VOLUME))
+    witnesses: dict[str, NDArray[np.float64]] = {}
+    network = np.full(N_GROUPS, np.nan)
+    if use["network"]:
+        assert evidence.scores is not None
+        network = _groups_of_scores(evidence.scores.systems[0], evidence.scores.space_groups, prior)
+        witnesses["network"] = systems_of(network)
+    lattice, shares = prior, np.empty(0)
+    if use["lattice"]:
+        lattice, shares = lattice_likelihood(evidence.cells, np.array(table["blank"]))
+        witnesses["lattice"] = systems_of(lattice)
+    powers = table["powers"][pair_name(use["network"], use["lattice"])]
+    others = pooled(network if use["network"] else prior, lattice, prior, powers)
+    chances = np.empty(0)
+    total = others
+    if use["library"] and evidence.phases:
+        first = [p for p in evidence.phases if p.component == 1]
+        numbers = np.array([p.space_group - 1 for p in first], dtype=int)
+        given = np.array([p.probability for p in first])
+        support = others if use["network"] or use["lattice"] else prior
+        found, none = phase_chances(given, numbers, support, prior, table["library"])
+        total = none * others + np.bincount(numbers, found, N_GROUPS) * (1.0 - table["library"]["slip"])
+        total += table["library"]["slip"] * found.sum() * others
+        witnesses["library"] = systems_of(np.bincount(numbers, given, N_GROUPS) + max(0.0, 1.0 - given.sum()) * prior)
+        chances = np.array([found[first.index(p)] if p in first else 0.0 for p in evidence.phases])
+    return Posterior(_normal(total), shares, chances, witnesses)
+
+
+def pair_name(network: bool, lattice: bool) -> str:
+    """Key of the powers for the witnesses that are not the library."""
+    return "+".join(name for name, used in (("network", network), ("lattice", lattice)) if used) or "prior"
+
+
+def pooled(
+    network: NDArray[np.float64], lattice: NDArray[np.float64], prior: NDArray[np.float64], powers: dict[str, float]
+) -> NDArray[np.float64]:
+    """(230,) network^a (lattice / prior)^b, normalised."""
+    ratio = np.maximum(lattice, _LEAST * prior) / prior
+    log = powers["network"] * np.log(np.maximum(network, _LEAST)) + powers["lattice"] * np.log(ratio)
+    return _normal(np.exp(log - log.max()))
+
+
+def phase_chances(
+    given: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    support: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    rule: dict[str, float],
+) -> tuple[NDArray[np.float64], float]:
+    """(k,) probabilities of known phases after all evidence, and that of none being right.
+
+    Args:
+        given: (k,) probabilities by the libraries alone.
+        groups: (k,) space group indices.
+        support: (230,) by all other evidence.
+        prior: (230,).
+        rule: slope and offset on the logit of `given`, power on the support.
+    """
+    none = max(1.0 - float(given.sum()), 1e-4)
+    log_odds = rule["slope"] * np.log(np.maximum(given, 1e-6) / none) + rule["offset"]
+    log_odds += rule["power"] * np.log(np.maximum(support[groups], 1e-9) / prior[groups])
+    odds = np.exp(np.clip(log_odds, -30.0, 30.0))
+    return odds / (1.0 + odds.sum()), 1.0 / (1.0 + float(odds.sum()))
+
+
+def _groups_of_scores(
+    systems: NDArray[np.float64], space_groups: NDArray[np.float64] | None, prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    if space_groups is not None:
+        return space_groups[0]
+    share = prior / np.bincount(SYSTEM_OF_GROUP, prior)[SYSTEM_OF_GROUP]  # a network that tells systems alone
+    return _normal(share * systems[SYSTEM_OF_GROUP])
+
+
+def _normal(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = float(weights.sum())
+    return weights / total if math.isfinite(total) and total > 0 else np.full(len(weights), 1.0 / len(weights))

@@ -1,0 +1,157 @@
+"""Patterns whose answer is known: measured ones from a table, or scans simulated from structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from syngony.diffraction.laboratory import Laboratory, Phase, Scan, measure
+from syngony.diffraction.profile import PaperGrid, paper_pattern
+from syngony.diffraction.reflections import reflections
+from syngony.errors import InputError, PatternError, StructureError, TableError
+from syngony.pattern import Pattern
+from syngony.structure import reduced_formula
+from syngony.structure_table import StructureRecord, read_table
+from syngony.wavelengths import TUBE_LINES
+
+Conditions = Literal["ideal", "lab"]
+
+_WAVELENGTH = "CuKa"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPattern:
+    """A pattern whose space group is known.
+
+    Attributes:
+        pattern: the scan.
+        space_groups: numbers that count as right.
+        kin: a name shared by patterns of one compound, or empty.
+        sites: of the structure's cell; 0 where there is none.
+    """
+
+    pattern: Pattern
+    space_groups: tuple[int, ...]
+    kin: str = ""
+    sites: int = 0
+
+
+class SimulatedPatterns:
+    """Scans of the structures of a table, each a function of the table, the seed and its place alone.
+
+    Args:
+        table: Parquet structure table.
+        conditions: ``ideal``, the paper's pattern; ``lab``, a drawn instrument and sample for each, whose impurity
+            is the structure before it.
+        limit: a random sample of this many rows.
+        seed: of the sample and the laboratory.
+
+    Raises:
+        TableError: the table cannot be read or is empty.
+        InputError: other conditions.
+    """
+
+    def __init__(self, table: Path | str, conditions: Conditions, limit: int | None = None, seed: int = 0) -> None:
+        if conditions not in ("ideal", "lab"):
+            raise InputError(f"conditions are ideal or lab, not {conditions!r}")
+        source = read_table(table)
+        if source.num_rows == 0:
+            raise TableError(f"{table}: no structures in it")
+        rows = np.arange(source.num_rows)
+        if limit is not None and limit < len(rows):
+            rows = np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))
+        self._rows = source.take(rows)
+        self.conditions, self.seed = conditions, seed
+        self._grid, self._laboratory = PaperGrid(), Laboratory()
+
+    def __len__(self) -> int:
+        return self._rows.num_rows
+
+    def record(self, place: int) -> StructureRecord:
+        """The structure at a place.
+
+        Raises:
+            StructureError: it is impossible.
+        """
+        return StructureRecord.from_row(self._rows.slice(place, 1).to_pylist()[0])
+
+    def __getitem__(self, place: int) -> LabelledPattern:
+        """One scan.
+
+        Raises:
+            StructureError, PatternError: the structure cannot be simulated; the message names it.
+        """
+        try:
+            record = self.record(place)
+            if self.conditions == "ideal":
+                lines = reflections(record.structure, _WAVELENGTH, (0.0, 90.0))
+                scan = Scan(self._grid.two_theta, paper_pattern(lines, self._grid), TUBE_LINES[_WAVELENGTH])
+            else:
+                rng = np.random.default_rng((self.seed, place))
+                phase = Phase.from_structure(record.structure)
+                scan = measure(phase, self._laboratory.draw(rng), rng, impurity=self._impurity(place))
+            pattern = Pattern(*scan, name=record.material_id)
+        except (StructureError, PatternError) as error:
+            name = self._rows["material_id"][place].as_py()
+            raise type(error)(f"{name}: {error}") from None
+        kin = reduced_formula(self._rows["formula"][place].as_py())
+        return LabelledPattern(pattern, (record.space_group_number,), kin, len(record.structure.species))
+
+    def _impurity(self, place: int) -> Phase | None:
+        try:
+            return Phase.from_structure(self.record((place or len(self)) - 1).structure)
+        except StructureError:
+            return None
+
+
+def read_labelled_patterns(path: Path | str, limit: int | None = None) -> list[LabelledPattern]:
+    """The patterns of a Parquet table; ``space_group`` is a number or ``n|m`` where powder cannot tell.
+
+    Args:
+        path: a Parquet file, or a folder of them (what ``syngony simulate`` writes).
+        limit: only the first so many.
+
+    Raises:
+        TableError: missing file, no Parquet, or no such columns.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    needed = ["two_theta", "intensity", "wavelength", "space_group"]
+    patterns: list[LabelledPattern] = []
+    try:
+        dataset = ds.dataset(path, format="parquet")
+        names = dataset.schema.names
+        missing = [name for name in needed if name not in names]
+        if missing:
+            raise TableError(f"{path}: no column {', '.join(missing)}; patterns have {', '.join(needed)}")
+        extra = [name for name in ("pattern_id", "material", "material_id", "formula") if name in names]
+        for batch in dataset.to_batches(
+            columns=needed + extra, batch_size=256, batch_readahead=2, fragment_readahead=1
+        ):
+            scans = [batch[name] for name in ("two_theta", "intensity")]
+            for index, row in enumerate(batch.select(needed[2:] + extra).to_pylist()):
+                if limit is not None and len(patterns) == limit:
+                    return patterns
+                two_theta, intensity = (scan[index].values for scan in scans)
+                patterns.append(_labelled(path, row, two_theta, intensity, len(patterns)))
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    return patterns
+
+
+def _labelled(path: Path | str, row: dict[str, Any], two_theta: Any, intensity: Any, number: int) -> LabelledPattern:
+    """One row of a pattern table; the scan as Arrow arrays."""
+    name = str(row.get("pattern_id") or row.get("material_id") or number)
+    groups = tuple(int(part) for part in str(row["space_group"]).split("|"))
+    try:
+        pattern = Pattern(
+            two_theta.to_numpy(zero_copy_only=False), intensity.to_numpy(zero_copy_only=False), row["wavelength"], name
+        )
+    except (PatternError, AttributeError) as error:
+        raise TableError(f"{path}: pattern {name}: {error}") from None
+    formula = row.get("formula")
+    return LabelledPattern(pattern, groups, row.get("material") or (reduced_formula(formula) if formula else ""))
