@@ -63,11 +63,13 @@ def cell_features(indexing: Indexing, place: int) -> NDArray[np.float64]:
     )
 
 
-def cell_shares(features: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], float]:
-    """(k,) probabilities of the cells being right, and that of none."""
+def cell_shares(
+    features: Sequence[NDArray[np.float64]], table: dict[str, Any] | None = None
+) -> tuple[NDArray[np.float64], float]:
+    """(k,) probabilities of the cells being right, and that of none; `table` in place of `constants()`."""
     if not features:
         return np.empty(0), 1.0
-    weights = constants()["cells"]
+    weights = (table or constants())["cells"]
     logit = np.stack(features) @ np.array([weights[name] for name in CELL_FEATURES]) + weights["one"]
     odds = np.exp(np.clip(logit, -30.0, 30.0))
     return odds / (1.0 + odds.sum()), 1.0 / (1.0 + float(odds.sum()))

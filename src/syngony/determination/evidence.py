@@ -22,7 +22,9 @@ from syngony.pattern import Pattern
 KINDS = ("network", "lattice", "library")
 """What it looks like, what can be proved, what is remembered."""
 
-_PHASES = 5
+PHASES = 5
+"""Known phases that are listed."""
+
 _SMALLEST_SHARE = 0.02  # of a cell, for its absences to be looked at
 _MOST_ABSENCES = 3  # cells
 
@@ -93,7 +95,7 @@ def gather(
     phases: tuple[KnownPhase, ...] | None = None
     if libraries:
         try:
-            phases = tuple(match(pattern, libraries, _PHASES))
+            phases = tuple(match(pattern, libraries, PHASES))
         except PatternError as error:
             phases = ()
             notes.append(str(error))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,16 +73,17 @@ def systems_of(space_groups: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lattice_likelihood(
-    cells: Sequence[CellEvidence], blank: NDArray[np.float64]
+    cells: Sequence[CellEvidence], table: dict[str, Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(230,) space groups by the lattice search alone, summing to 1; and the share of each cell.
 
     Args:
         cells: with their features and absences.
-        blank: (7,) factors on lattice systems where no cell is right.
+        table: of constants; its ``blank`` are (7,) factors on lattice systems where no cell is right.
     """
-    shares, none = cell_shares([one.features for one in cells])
-    total = none * _normal(space_group_frequencies(_TYPICAL_VOLUME) * blank[LATTICE_OF_GROUP])
+    shares, none = cell_shares([one.features for one in cells], table)
+    blank = np.array(table["blank"])[LATTICE_OF_GROUP]
+    total = none * _normal(space_group_frequencies(_TYPICAL_VOLUME) * blank)
     for one, share in zip(cells, shares, strict=True):
         total += share * groups_of_cell(one)
     return total, shares
@@ -101,12 +103,13 @@ def groups_of_cell(one: CellEvidence) -> NDArray[np.float64]:
     return _normal(frequency / within[EXTINCTION_OF_GROUP] * found[EXTINCTION_OF_GROUP])
 
 
-def combine(evidence: Evidence, kinds: Sequence[str] | None = None) -> Posterior:
+def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[str, Any] | None = None) -> Posterior:
     """The posterior.
 
     Args:
         evidence: gathered.
         kinds: which of `evidence.KINDS` to use, for ablation; all that were asked when omitted.
+        table: of constants, in place of those that are shipped.
     """
     use = {
         "network": evidence.scores is not None,
@@ -115,7 +118,7 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None) -> Posterior
     }
     if kinds is not None:
         use = {name: there and name in kinds for name, there in use.items()}
-    table = constants()
+    table = table or constants()
     prior = _normal(space_group_frequencies(_TYPICAL_VOLUME))
     witnesses: dict[str, NDArray[np.float64]] = {}
     network = np.full(N_GROUPS, np.nan)
@@ -125,7 +128,7 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None) -> Posterior
         witnesses["network"] = systems_of(network)
     lattice, shares = prior, np.empty(0)
     if use["lattice"]:
-        lattice, shares = lattice_likelihood(evidence.cells, np.array(table["blank"]))
+        lattice, shares = lattice_likelihood(evidence.cells, table)
         witnesses["lattice"] = systems_of(lattice)
     powers = table["powers"][pair_name(use["network"], use["lattice"])]
     others = pooled(network if use["network"] else prior, lattice, prior, powers)

@@ -1,0 +1,226 @@
+"""Fit the constants of the joint posterior and of refusal; measure what each witness adds.
+
+    python benchmarks/joint_evidence.py ... --side validation       (all three witnesses, for the fit)
+    python benchmarks/joint_evidence.py ... --side test             (for the table)
+    python benchmarks/joint_calibration.py -o runs/joint --write src/syngony/tables/joint_posterior.json
+
+Only simulated scans are used, of structures whose formulas the network was not trained on; the table is of other
+formulas than the fit. No measured scan is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import time
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joint_rows import Row, read_rows
+from scipy.optimize import minimize
+
+from syngony import metrics
+from syngony.determination.cells import CELL_FEATURES, constants
+from syngony.determination.evidence import KINDS
+from syngony.determination.posterior import (
+    EXTINCTION_OF_GROUP,
+    LATTICE_OF_GROUP,
+    SYSTEM_OF_GROUP,
+    combine,
+    pair_name,
+    systems_of,
+)
+from syngony.determination.refusal import FEATURES as REFUSAL_FEATURES
+from syngony.determination.refusal import refusal_features
+from syngony.extinction_groups import space_group_frequencies
+from syngony.unit_cell import LATTICE_SYSTEMS
+
+SINGLES_REFUSED = 0.05
+"""Share of single-phase laboratory scans that the operating point of refusal gives up."""
+
+
+def fit_cells(rows: list[Row], ridge: float = 2.0) -> dict[str, float]:
+    """Weights of the conditional logit: one of the cells is right, or none."""
+    chosen = [row for row in rows if row.evidence.cells]
+    features = [
+        np.column_stack([np.stack([c.features for c in r.evidence.cells]), np.ones(len(r.right))]) for r in chosen
+    ]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        total, slope = ridge * float(weights[:-1] @ weights[:-1]), 2.0 * ridge * weights
+        slope[-1] = 0.0
+        for x, row in zip(features, chosen, strict=True):
+            logit = x @ weights
+            top = max(0.0, float(logit.max()))
+            odds = np.exp(logit - top)
+            below = np.exp(-top) + odds.sum()
+            hit = np.flatnonzero(row.right)
+            total += top + np.log(below) - (float(logit[hit[0]]) if len(hit) else 0.0)
+            slope += (odds / below) @ x
+            if len(hit):
+                slope -= x[hit[0]]
+        return total, slope
+
+    found = minimize(loss, np.zeros(features[0].shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    return dict(zip([*CELL_FEATURES, "one"], np.round(found.x, 5).tolist(), strict=True))
+
+
+def fit_blank(rows: list[Row]) -> list[float]:
+    """How much commoner each lattice system is, than among all structures, where no cell of the search is right."""
+    prior = np.bincount(LATTICE_OF_GROUP, space_group_frequencies(200.0), len(LATTICE_SYSTEMS))
+    counts = np.bincount([LATTICE_OF_GROUP[r.truth - 1] for r in rows if not r.right.any()], minlength=len(prior))
+    share = (counts + 10.0 * prior) / (counts.sum() + 10.0)
+    return np.round(share / prior, 4).tolist()
+
+
+def surprise(rows: list[Row], kinds: tuple[str, ...], table: dict[str, Any]) -> float:
+    """Mean of minus ln probability of the true system, and half those of extinction group and space group."""
+    total = 0.0
+    for row in rows:
+        groups = combine(row.evidence, kinds, table).space_groups
+        truth = row.truth - 1
+        system = groups[SYSTEM_OF_GROUP[truth] == SYSTEM_OF_GROUP].sum()
+        extinction = groups[EXTINCTION_OF_GROUP[truth] == EXTINCTION_OF_GROUP].sum()
+        logs = np.log(np.maximum([system, extinction, groups[truth]], 1e-6))
+        total -= logs[0] + 0.5 * logs[1] + 0.5 * logs[2]
+    return total / len(rows)
+
+
+def fit_simplex(start: list[float], loss: Any) -> np.ndarray:
+    """The arguments of least loss (Nelder and Mead, 1965)."""
+    found = minimize(loss, np.array(start), method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-4, "maxfev": 160})
+    return np.round(found.x, 4)
+
+
+def fit_powers(rows: list[Row], table: dict[str, Any]) -> None:
+    """Exponents of network and lattice, for either alone and for both."""
+    for network, lattice in ((True, False), (False, True), (True, True)):
+        name = pair_name(network, lattice)
+        kinds = tuple(kind for kind, used in (("network", network), ("lattice", lattice)) if used)
+
+        def loss(x: np.ndarray, name: str = name, kinds: tuple[str, ...] = kinds) -> float:
+            table["powers"][name] = {"network": float(x[0]), "lattice": float(x[1])}
+            return surprise(rows, kinds, table) + 1e-3 * float(x @ x)
+
+        x = fit_simplex([0.9 * network, 0.9 * lattice], loss)
+        table["powers"][name] = {"network": float(x[0]), "lattice": float(x[1])}
+        print(f"{name}: {table['powers'][name]}", flush=True)
+
+
+def fit_library(rows: list[Row], table: dict[str, Any]) -> None:
+    """Slope, offset, power and slip of known phases beside the other witnesses."""
+
+    def loss(x: np.ndarray) -> float:
+        table["library"] = {
+            "slope": float(x[0]),
+            "offset": float(x[1]),
+            "power": float(x[2]),
+            "slip": float(1.0 / (1.0 + np.exp(-x[3]))),
+        }
+        return surprise(rows, KINDS, table)
+
+    x = fit_simplex([1.0, 0.0, 0.5, -3.5], loss)
+    loss(x)
+    table["library"] = {name: round(value, 4) for name, value in table["library"].items()}
+    print(f"library: {table['library']}", flush=True)
+
+
+def fit_refusal(rows: list[Row], table: dict[str, Any]) -> None:
+    """Logistic weights of mixtures against single phases, with and without libraries; the operating point."""
+    scans = [row for row in rows if row.kind != "ideal"]
+    mixed = np.array([row.kind == "mixture" for row in scans])
+    for name, kinds in (("without library", ("network", "lattice")), ("with library", KINDS)):
+        bare = [_without_library(r.evidence) if "library" not in kinds else r.evidence for r in scans]
+        x = np.stack([refusal_features(e, combine(e, kinds, table)) for e in bare])
+        weights = logistic(x, mixed)
+        table["refusal"][name] = dict(zip([*REFUSAL_FEATURES, "one"], np.round(weights, 5).tolist(), strict=True))
+        score = 1.0 / (1.0 + np.exp(-(x @ weights[:-1] + weights[-1])))
+        if name == "with library":
+            table["refusal"]["most"] = round(float(np.quantile(score[~mixed], 1.0 - SINGLES_REFUSED)), 4)
+        print(f"refusal {name}: area under ROC {area(score, mixed):.3f}, on the scans of the fit", flush=True)
+
+
+def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 0.5) -> np.ndarray:
+    """Weights, the last one the constant."""
+    x = np.column_stack([x, np.ones(len(x))])
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        z = np.where(y, 1.0, -1.0) * (x @ w)
+        share = 1.0 / (1.0 + np.exp(z))
+        slope = -(np.where(y, 1.0, -1.0) * share) @ x + 2.0 * ridge * np.append(w[:-1], 0.0)
+        return float(np.logaddexp(0.0, -z).sum() + ridge * w[:-1] @ w[:-1]), slope
+
+    return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+
+
+def area(score: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative."""
+    ranks = np.argsort(np.argsort(score)) + 1.0
+    n = int(positive.sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
+
+
+def _without_library(evidence: Any) -> Any:
+    return replace(evidence, phases=None)
+
+
+def print_table(rows: list[Row], table: dict[str, Any], title: str) -> None:
+    """Markdown: each witness alone, each pair, all."""
+    print(f"\n| {title}, n = {len(rows)} | system | extinction group | space group | ECE | at half coverage |")
+    print("|---|---|---|---|---|---|")
+    there = [kind for kind in KINDS if kind != "library" or any(r.evidence.phases is not None for r in rows)]
+    truth = np.array([row.truth - 1 for row in rows])
+    for size in range(1, len(there) + 1):
+        for kinds in combinations(there, size):
+            groups = np.stack([combine(row.evidence, kinds, table).space_groups for row in rows])
+            systems = np.stack([systems_of(g) for g in groups])
+            classes = np.stack([np.bincount(EXTINCTION_OF_GROUP, g) for g in groups])
+            report = metrics.crystal_system_report(systems, SYSTEM_OF_GROUP[truth])
+            half = next(c["accuracy"] for c in report["coverage"] if c["fraction"] == 0.5)
+            print(
+                f"| {' + '.join(kinds)} | {100 * report['accuracy']:.1f} "
+                f"| {100 * np.mean(classes.argmax(1) == EXTINCTION_OF_GROUP[truth]):.1f} "
+                f"| {100 * np.mean(groups.argmax(1) == truth):.1f} | {report['ece']:.3f} | {100 * half:.1f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/joint"))
+    parser.add_argument("--write", type=Path, help="the table of constants; nothing is written if omitted")
+    parser.add_argument("--measure", action="store_true", help="do not fit: the shipped constants")
+    arguments = parser.parse_args()
+    table = copy.deepcopy(constants())
+    if not arguments.measure:
+        rows = read_rows(arguments.output, "validation")
+        single = [row for row in rows if row.kind != "mixture"]
+        table["cells"] = fit_cells(single)
+        table["blank"] = fit_blank(single)
+        fit_powers(single, table)
+        if any(row.evidence.phases is not None for row in rows):
+            fit_library(single, table)
+            fit_refusal(rows, table)
+        table["source"] = (
+            f"benchmarks/joint_calibration.py on {len(rows)} simulated scans of structures of the Materials Project, "
+            f"validation formulas; {time.strftime('%Y-%m-%d')}"
+        )
+        if arguments.write:
+            arguments.write.write_text(json.dumps(table, indent=1) + "\n")
+        print_table(single, table, "scans of the fit itself")
+    tested = read_rows(arguments.output, "test")
+    for kind in ("lab", "ideal"):
+        for unknown, name in ((True, "compound not in the libraries"), (False, "compound in the libraries")):
+            chosen = [row for row in tested if row.kind == kind and row.unknown == unknown]
+            if chosen:
+                print_table(chosen, table, f"{kind}, {name}")
+    print(f"\n{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, numpy {np.__version__}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What `joint_evidence.py` kept, as the evidence that `syngony.determination` weighs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syngony.determination.cells import cell_features
+from syngony.determination.evidence import CellEvidence, Evidence
+from syngony.determination.posterior import LATTICE_OF_GROUP
+from syngony.extinction_groups import extinction_groups
+from syngony.inference import Scores
+from syngony.lattice.indexing import IndexedCell, Indexing
+from syngony.library.match import KnownPhase
+from syngony.lines.lines import Lines
+from syngony.unit_cell import LATTICE_SYSTEMS, UnitCell
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One scan: what is true and what was gathered.
+
+    Attributes:
+        kind: lab, ideal or mixture.
+        truth: space group number.
+        unknown: True where its compound was taken out of the libraries.
+        right: (k,) which cells are the crystal's own, in the lattice system of its label.
+        evidence: of all witnesses that were asked.
+    """
+
+    kind: str
+    truth: int
+    unknown: bool
+    right: np.ndarray
+    evidence: Evidence
+
+
+def read_rows(folder: Path, side: str) -> list[Row]:
+    """All scans of a side that the lattice search and the network were asked about."""
+    kept = {name: _lines(folder, f"{side}-{name}") for name in ("lattice", "network", "library")}
+    places = sorted(set(kept["lattice"]) & set(kept["network"] or kept["lattice"]))
+    if kept["library"]:
+        places = [place for place in places if place in kept["library"]]
+    return [_row(*(kept[name].get(place) for name in ("lattice", "network", "library"))) for place in places]
+
+
+def _lines(folder: Path, stem: str) -> dict[int, dict[str, Any]]:
+    files = sorted(folder.glob(f"{stem}.jsonl")) + sorted(folder.glob(f"{stem}-*.jsonl"))
+    rows = (json.loads(line) for file in files for line in file.read_text().splitlines())
+    return {row["place"]: row for row in rows}
+
+
+def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[str, Any] | None) -> Row:
+    cells = tuple(_cell(entry) for entry in lattice["cells"])
+    indexing = None
+    if lattice["lines"] is not None:
+        indexing = Indexing(_blank_lines(lattice["lines"]), cells, lattice["reason"], lattice["scores"])
+    about = [
+        CellEvidence(cell, cell_features(indexing, place), _groups(entry["groups"]))
+        for place, (cell, entry) in enumerate(zip(cells, lattice["cells"], strict=True))
+        if indexing is not None
+    ]
+    scores = None
+    if network is not None:
+        groups = network["space_groups"]
+        scores = Scores(np.array([network["systems"]]), None if groups is None else np.array([groups]))
+    phases = None
+    if library is not None:
+        phases = tuple(KnownPhase(**(entry | {"relatives": ()})) for entry in library["phases"])
+    system = LATTICE_SYSTEMS[LATTICE_OF_GROUP[lattice["truth"] - 1]]
+    right = np.array([e["right"] and e["cell"]["lattice_system"] == system for e in lattice["cells"]], dtype=bool)
+    return Row(
+        lattice["kind"],
+        lattice["truth"],
+        bool(library and library["unknown"]),
+        right,
+        Evidence(scores, indexing, tuple(about), phases),
+    )
+
+
+def _cell(entry: dict[str, Any]) -> IndexedCell:
+    total = entry["lines_total"]
+    indexed = np.arange(total) < entry["lines_indexed"]
+    figures = {k: entry[k] for k in ("zero_shift", "score", "m20", "f20", "intensity_explained", "lines_predicted")}
+    return IndexedCell(
+        cell=UnitCell(**entry["cell"]),
+        uncertainties=np.zeros(6),
+        hkl=np.zeros((total, 3), np.int64),
+        two_theta_calculated=np.zeros(total),
+        indexed=indexed,
+        **figures,
+    )
+
+
+def _groups(kept: list[tuple[int, float]]) -> tuple:
+    return tuple(replace(extinction_groups()[i], probability=p) for i, p in kept)
+
+
+def _blank_lines(count: int) -> Lines:
+    zeros = np.zeros(count)
+    return Lines(zeros, zeros, zeros, zeros, zeros, 1.0, (0.0, 1.0))
