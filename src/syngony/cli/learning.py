@@ -29,6 +29,8 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order and patterns.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch; 0 leaves it to torch.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Folder for computed lines; OUTPUT/cache if omitted.")] = None,
+    also: Annotated[Path | None, typer.Option(help="A further table to train on (synthetic crystals).")] = None,
+    also_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of patterns from that table.")] = 0.3,
 ) -> None:
     """Train a network on a structure table, split by reduced formula."""
     from syngony.learning import recipes
@@ -44,6 +46,8 @@ def train(
         seed=seed,
         threads=threads,
         cache=cache,
+        also=also,
+        also_share=also_share,
     )
 
 

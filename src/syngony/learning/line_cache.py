@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -86,6 +86,42 @@ class LineCache:
 
         return cls(**{name: array(name) for name in _ARRAYS}, identity=folder.name)
 
+
+class JoinedLines:
+    """Several caches as one: the structures of the first, then those of the second.
+
+    Attributes:
+        parts: the caches.
+        space_group, formula: as of a cache, of all structures.
+    """
+
+    def __init__(self, parts: Sequence[LineCache]) -> None:
+        self.parts = tuple(parts)
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.space_group = np.concatenate([part.space_group for part in parts])
+        self.formula = np.concatenate([part.formula for part in parts])
+        self.identity = "+".join(part.identity for part in parts)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def lines(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `LineCache.lines`."""
+        part, place = self._place(index)
+        return part.lines(place)
+
+    def phase(self, index: int) -> Phase:
+        """See `LineCache.phase`."""
+        part, place = self._place(index)
+        return part.phase(place)
+
+    def _place(self, index: int) -> tuple[LineCache, int]:
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.parts[number], index - int(self._starts[number])
+
+
+Lines = LineCache | JoinedLines
+"""What patterns are rendered from."""
 
 _ARRAYS = tuple(field.name for field in fields(LineCache) if field.name != "identity")
 

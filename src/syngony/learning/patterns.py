@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from syngony.diffraction.laboratory import Laboratory, measure
 from syngony.diffraction.profile import PaperGrid, stick_pattern
-from syngony.learning.line_cache import LineCache
+from syngony.learning.line_cache import Lines
 from syngony.pattern import two_theta_from_q
 from syngony.symmetry import crystal_system_index
 from syngony.views import View
@@ -37,7 +37,7 @@ class Renderer:
 
     def __init__(
         self,
-        cache: LineCache,
+        cache: Lines,
         view: View,
         conditions: PatternKind = "ideal",
         grid: PaperGrid | None = None,
@@ -88,6 +88,8 @@ class RenderedPatterns(IterableDataset):
         shuffle: draw without replacement, beginning again when all are used; else in order.
         balance: draw each crystal system equally often.
         labels: (n,) space group numbers in place of the cache's own.
+        also: further structures of the cache (synthetic crystals), and
+        also_share: of an epoch that is drawn from them.
     """
 
     def __init__(
@@ -102,8 +104,11 @@ class RenderedPatterns(IterableDataset):
         shuffle: bool = True,
         balance: bool = False,
         labels: NDArray[np.integer] | None = None,
+        also: Sequence[int] | NDArray[np.int64] = (),
+        also_share: float = 0.0,
     ) -> None:
         super().__init__()
+        self.also, self.also_share = np.asarray(also, dtype=np.int64), also_share if len(also) else 0.0
         self.renderer = renderer
         self.indices = np.asarray(indices, dtype=np.int64)
         self.patterns = patterns or len(self.indices)
@@ -144,9 +149,17 @@ class RenderedPatterns(IterableDataset):
             present = np.unique(systems)
             members = [self.indices[systems == s] for s in present]
             return np.array([rng.choice(members[s]) for s in rng.integers(len(present), size=self.patterns)])
-        # A stream of permutations of all structures, of which each epoch takes the next stretch.
-        start, n = self.epoch * self.patterns, len(self.indices)
+        drawn = self._stretch(self.indices, 2)
+        if self.also_share > 0:
+            rng = np.random.default_rng((self.seed, 3, self.epoch))
+            other = rng.random(self.patterns) < self.also_share
+            drawn[other] = self._stretch(self.also, 4)[other]
+        return drawn
+
+    def _stretch(self, indices: NDArray[np.int64], stream: int) -> NDArray[np.int64]:
+        """This epoch's part of a stream of permutations, of which each epoch takes the next stretch."""
+        start, n = self.epoch * self.patterns, len(indices)
         rounds = range(start // n, (start + self.patterns - 1) // n + 1)
-        stream = np.concatenate([np.random.default_rng((self.seed, 2, r)).permutation(self.indices) for r in rounds])
+        order = np.concatenate([np.random.default_rng((self.seed, stream, r)).permutation(indices) for r in rounds])
         begin = start - rounds[0] * n
-        return stream[begin : begin + self.patterns]
+        return order[begin : begin + self.patterns]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from syngony.errors import InputError
 from syngony.learning.calibration import collect_logits, fit_temperature, settle_batch_norm, write_temperature
 from syngony.learning.classifier import Classifier
-from syngony.learning.line_cache import LineCache, build_line_cache
+from syngony.learning.line_cache import JoinedLines, LineCache, Lines, build_line_cache
 from syngony.learning.patterns import RenderedPatterns
 from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
@@ -91,6 +91,8 @@ def train_recipe(
     seed: int = 0,
     threads: int = 0,
     cache: Path | None = None,
+    also: Path | None = None,
+    also_share: float = 0.3,
     progress: bool = True,
 ) -> Classifier:
     """``syngony train``: lines from the cache or computed, the split by formula, training, settling, calibration.
@@ -99,20 +101,24 @@ def train_recipe(
         InputError: unknown recipe or network, or a table too small to split.
         TableError, ModelError: see `build_line_cache` and `train`.
     """
-    lines = build_line_cache(structures, cache or Path(output) / "cache")
+    place = cache or Path(output) / "cache"
+    table = build_line_cache(structures, place)
+    lines: Lines = table if also is None else JoinedLines([table, build_line_cache(also, place)])
     identity: dict[str, Any] = {
         "batch_size": batch_size,
         "seed": seed,
         "threads": threads,
         "structures": lines.identity,
+        "also_share": also_share if also is not None else 0.0,
     }
     begun = TrainingSettings.read(Path(output)) if resume and (Path(output) / "settings.json").is_file() else None
     total = patterns or (begun.patterns if begun else DEFAULT_PATTERNS)
     settings = recipe_settings(network, recipe, total, **identity)
-    sides = sides_of(lines.formula)
+    sides = sides_of(table.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
-    require_enough(lines, train_rows, validation_rows, batch_size)
-    train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress)
+    require_enough(table, train_rows, validation_rows, batch_size)
+    further = np.arange(len(table), len(lines))
+    train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress, also=further)
     # The cycle ends at a rate of zero: the last weights are the annealed ones.
     model = load_run(output, "last")
     renderer = renderer_of(model.settings, lines)

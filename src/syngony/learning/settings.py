@@ -33,6 +33,7 @@ class TrainingSettings:
             resuming.
         decay_share: of ``steady``.
         patience: validations without improvement before an early stop.
+        also_share: of patterns that are drawn from further structures (synthetic crystals).
         balance: draw each crystal system equally often.
         threads: torch threads, 0 for the library's choice.
         structures: identity of the table trained on, so that a run is not resumed on another.
@@ -54,6 +55,7 @@ class TrainingSettings:
     decay_share: float = 0.2
     weight_decay: float = 0.02
     patience: int = 1000
+    also_share: float = 0.0
     balance: bool = False
     seed: int = 0
     threads: int = 0

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from syngony.errors import ModelError
 from syngony.learning.classifier import Classifier
 from syngony.learning.curves import CurveWriter
-from syngony.learning.line_cache import LineCache
+from syngony.learning.line_cache import Lines
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.settings import TrainingSettings
 from syngony.views import view_from_dict
@@ -41,9 +41,10 @@ class PatternData(pl.LightningDataModule):
         train: NDArray[np.int64],
         validation: NDArray[np.int64],
         labels: NDArray[np.integer] | None = None,
+        also: Sequence[int] | NDArray[np.int64] = (),
     ) -> None:
         super().__init__()
-        self.settings, self.renderer, self.labels = settings, renderer, labels
+        self.settings, self.renderer, self.labels, self.also = settings, renderer, labels, also
         self.train_indices, self.validation_indices = train, validation
 
     def train_dataloader(self) -> DataLoader:
@@ -59,6 +60,8 @@ class PatternData(pl.LightningDataModule):
             epoch=epoch,
             balance=s.balance,
             labels=self.labels,
+            also=self.also,
+            also_share=s.also_share,
         )
         return DataLoader(patterns, batch_size=None)
 
@@ -77,7 +80,7 @@ class PatternData(pl.LightningDataModule):
 
 def train(
     settings: TrainingSettings,
-    cache: LineCache,
+    cache: Lines,
     folder: Path | str,
     train_indices: Sequence[int] | NDArray[np.int64],
     validation_indices: Sequence[int] | NDArray[np.int64],
@@ -86,6 +89,7 @@ def train(
     progress: bool = True,
     labels: NDArray[np.integer] | None = None,
     renderer: Renderer | None = None,
+    also: Sequence[int] | NDArray[np.int64] = (),
 ) -> Classifier:
     """Train a network, or go on with a run that was interrupted.
 
@@ -101,6 +105,7 @@ def train(
         progress: show a progress bar.
         labels: space groups in place of the cache's own.
         renderer: in place of the one that the settings describe.
+        also: rows of the cache of which the settings' `also_share` is drawn.
 
     Returns:
         The network with the weights of the best validation loss.
@@ -114,12 +119,15 @@ def train(
         raise ModelError(f"{folder} holds a run already: pass --resume to go on, or another -o")
     if resume and (folder / "settings.json").is_file():
         begun = TrainingSettings.read(folder)
-        if begun.structures and settings.structures and begun.structures != settings.structures:
+        first, given = (one.structures.partition("+")[0] for one in (begun, settings))
+        if first and given and first != given:
             raise ModelError(
                 f"{folder}: the run was begun on another table of structures; give that one, or another -o"
             )
-        if begun.schedule == "steady" and settings.patterns != begun.patterns:
-            changed = replace(begun, patterns=settings.patterns)
+        changed = replace(
+            begun, patterns=settings.patterns, also_share=settings.also_share, structures=settings.structures
+        )
+        if begun.schedule == "steady" and changed != begun:
             last = _resized(folder, begun, changed)
             begun = changed
         settings = begun
@@ -129,7 +137,7 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
     pl.seed_everything(settings.seed, verbose=False)
     renderer = renderer or renderer_of(settings, cache)
-    data = PatternData(settings, renderer, np.asarray(train_indices), np.asarray(validation_indices), labels)
+    data = PatternData(settings, renderer, np.asarray(train_indices), np.asarray(validation_indices), labels, also)
     steps = settings.epochs * (settings.epoch_patterns // settings.batch_size)
     model = Classifier(settings, renderer.view, steps)
     if settings.transfer_epochs and not model.network.pretrained:
@@ -168,7 +176,7 @@ def train(
     return load_run(folder)
 
 
-def renderer_of(settings: TrainingSettings, cache: LineCache) -> Renderer:
+def renderer_of(settings: TrainingSettings, cache: Lines) -> Renderer:
     """What makes the patterns of a run."""
     return Renderer(cache, view_from_dict(settings.view), settings.conditions, ideal_share=settings.ideal_share)
 
@@ -204,7 +212,7 @@ def _resized(folder: Path, begun: TrainingSettings, changed: TrainingSettings) -
             f"{folder}: {done * begun.epoch_patterns:,} patterns were trained at the full rate already: "
             f"{changed.patterns:,} in all is too few"
         )
-    log.warning("Going on from %s patterns, to %s in all.", f"{done * begun.epoch_patterns:,}", f"{changed.patterns:,}")
+    log.warning("The run changes: going on from %s patterns, to %s in all.", f"{done * begun.epoch_patterns:,}", f"{changed.patterns:,}")
     return path
 
 
