@@ -87,7 +87,7 @@ def _pattern(scan: Scan, given: float | None, name: str, part: str) -> Pattern:
     warnings = list(scan.warnings)
     stated = scan.wavelength
     if given is None and stated is None:
-        why = "; ".join(note for note in warnings if "wavelength" in note and "Q" not in note)
+        why = "; ".join(note for note in warnings if "wavelength" in note and "used" in note)
         why = why or "no wavelength in the file"
         raise WavelengthError(f"{why}: pass it, e.g. --wavelength CuKa or --wavelength 1.5406 (Å)")
     if given is not None and stated is not None and abs(given / stated - 1) > _SAME_WAVELENGTH:

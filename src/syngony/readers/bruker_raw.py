@@ -18,7 +18,7 @@ import numpy as np
 from syngony.errors import PatternError
 from syngony.pattern import Measurement
 from syngony.readers.decoding import decode
-from syngony.readers.scan import Scan, check_length, refuse_axis, refuse_tilted, stepped
+from syngony.readers.scan import Scan, check_length, printable, refuse_axis, refuse_tilted, stepped
 
 _MOST_SCANS = 4096
 _OTHER_SCANS = {3: "rocking curve", 4: "chi", 5: "phi"}  # scan types of version 3
@@ -176,6 +176,5 @@ def _with_lines(scan: Scan, lines: Measurement, first: Any, second: Any, ratio: 
 
 
 def _text(content: bytes, place: int, length: int) -> str:
-    """Latin-1 up to the first NUL; a control character is replaced."""
-    text = content[place : place + length].split(b"\0", 1)[0].decode("latin-1").strip()
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """Latin-1 up to the first NUL."""
+    return printable(content[place : place + length].split(b"\0", 1)[0].decode("latin-1").strip())

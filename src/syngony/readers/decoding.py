@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import PatternError
+from syngony.readers.scan import printable
 
 
 def decode(content: bytes, extension: str, index: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -27,7 +28,8 @@ def decode(content: bytes, extension: str, index: int = 0) -> tuple[NDArray[np.f
     try:
         read = geddes.read_bytes(content, f"scan.{extension}", index=index)
     except (ValueError, OSError, OverflowError) as error:
-        raise PatternError(str(error).removeprefix("Parse error: ").strip() or "damaged") from None
+        reason = printable(str(error)).removeprefix("Parse error: ").strip()
+        raise PatternError(f"{reason[:200] or 'damaged'}: copy it again from the instrument, or export it") from None
     except BaseException as error:  # a panic of Rust is no Exception
         if type(error).__name__ != "PanicException":
             raise

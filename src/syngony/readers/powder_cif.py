@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from syngony.errors import PatternError
 from syngony.pattern import Measurement
-from syngony.readers.scan import Scan, check_length
+from syngony.readers.scan import Scan, check_length, printable
 
 NAME = "powder CIF"
 _ANGLES = ("_pd_meas_2theta_scan", "_pd_proc_2theta_corrected")
@@ -36,6 +36,7 @@ _OTHER_AXES = {
     "_pd_meas_position": "the position on a detector",
 }
 _GLUED = re.compile(r"^(_[^\s?'\"]+)\?([ \t]*)$", re.MULTILINE)
+_FOREIGN = re.compile(r"[^\x00-\x7f]")  # CIF 1 is ASCII; people write their names in it
 _UNCERTAINTY = re.compile(r"\(\d+\)$")
 _NEUTRONS = "the file speaks of neutrons: intensities are taken for those of X-rays"
 
@@ -47,9 +48,10 @@ def read_powder_cif(text: str) -> list[Scan]:
         PatternError: not CIF, cut short, no powder scan (a structure alone), or another axis than 2θ.
     """
     try:
-        document = gemmi.cif.read_string(_GLUED.sub(r"\1 ?\2", text))
+        plain = _FOREIGN.sub("_", _GLUED.sub(r"\1 ?\2", text))
+        document = gemmi.cif.read_string(plain)
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = printable(" ".join(str(error).split()))[:120]
         raise PatternError(f"{NAME}: damaged or cut short ({reason}): export it again") from None
     scans: list[Scan] = []
     others: list[str] = []
@@ -102,7 +104,7 @@ def _scan(tags: _Tags) -> Scan | None:
     if declared.isdigit() and int(declared) != len(counts):
         raise PatternError(f"{NAME}: {declared} points declared, the file holds {len(counts)}: export it again")
     source = next((name for name in _WAVELENGTHS if tags.value(name)), "")
-    wavelength, warnings = check_length(_UNCERTAINTY.sub("", tags.value(source)), "wavelength")
+    wavelength, warnings = check_length(_UNCERTAINTY.sub("", tags.value(source)), "the radiation")
     if "neutron" in (tags.value("_diffrn_radiation_probe") + tags.value("_diffrn_radiation_type")).lower():
         warnings.append(_NEUTRONS)
     described = Measurement(

@@ -61,6 +61,11 @@ class Scan:
         return replace(self, warnings=(*self.warnings, *warnings))
 
 
+def printable(text: str) -> str:
+    """The text with "?" for what no terminal should see."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def stepped(start: float, step: float, n: int) -> NDArray[np.float64]:
     """(n,) angles from `start` on."""
     return np.asarray(start + step * np.arange(n), dtype=np.float64)
@@ -71,13 +76,13 @@ def check_length(value: float | str | None, what: str) -> tuple[float | None, li
     try:
         number = float(value) if value not in (None, "") else 0.0
     except ValueError:
-        return None, [f"the file's {what} {str(value)[:20]!r} is no number and not used"]
+        return None, [f"the file's wavelength of {what}, {str(value)[:20]!a}, is no number and not used"]
     if number == 0.0:
         return None, []
     try:
         return parse_wavelength(number), []
     except WavelengthError:
-        return None, [f"the file's {what} {number:g} Å is absurd and not used"]
+        return None, [f"the file's wavelength of {what}, {number:g} Å, is absurd and not used"]
 
 
 def refuse_tilted(scans: Iterable[Scan]) -> None:
