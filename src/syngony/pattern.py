@@ -11,8 +11,36 @@ from syngony.errors import PatternError
 from syngony.wavelengths import parse_wavelength
 
 MIN_POINTS = 20
-MIN_SPAN = 5.0  # degrees of 2θ
+MIN_SPAN = 3.0  # degrees of 2θ; at 0.2 Å as much as 23 degrees of CuKa
 MAX_INTENSITY = 1e30  # networks compute in single precision, which ends at 3e38
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a file says of how its scan was measured; empty or None where it is silent.
+
+    Attributes:
+        format: name of the file's format.
+        part: which scan of several in one file (``"2 of 22"``), with its title if it has one.
+        sample, instrument, date: as written in the file.
+        anode: symbol of the tube's element.
+        count_time: seconds a point; with a line detector, all channels together.
+        wavelength_source: where the pattern's wavelength was found, or ``"user"``.
+        k_alpha1, k_alpha2: Å.
+        ratio: intensity of Kα2 over Kα1; 0 behind a monochromator that takes Kα2 away.
+    """
+
+    format: str = ""
+    part: str = ""
+    sample: str = ""
+    instrument: str = ""
+    date: str = ""
+    anode: str = ""
+    count_time: float | None = None
+    wavelength_source: str = ""
+    k_alpha1: float | None = None
+    k_alpha2: float | None = None
+    ratio: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +54,11 @@ class Pattern:
         wavelength: Å, or the name of a tube line (``"CuKa"``).
         name: what people call it; a file name, usually.
         warnings: what a reader noticed and the user should know.
+        measurement: what the file says of the measurement, when the pattern was read from one.
 
     Raises:
         PatternError: shapes differ, NaN, angles not increasing, fewer than 20 points, a span
-            under 5 degrees, or no intensity at all.
+            under 3 degrees, or no intensity at all.
         WavelengthError: the wavelength is absurd or unknown.
     """
 
@@ -38,6 +67,7 @@ class Pattern:
     wavelength: float
     name: str = ""
     warnings: tuple[str, ...] = ()
+    measurement: Measurement | None = None
 
     def __init__(
         self,
@@ -46,6 +76,7 @@ class Pattern:
         wavelength: float | str,
         name: str = "",
         warnings: tuple[str, ...] = (),
+        measurement: Measurement | None = None,
     ) -> None:
         angles, counts = check_scan(two_theta, intensity)
         angles.setflags(write=False)
@@ -55,6 +86,7 @@ class Pattern:
         object.__setattr__(self, "wavelength", parse_wavelength(wavelength))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "warnings", tuple(warnings))
+        object.__setattr__(self, "measurement", measurement)
 
     def __len__(self) -> int:
         return len(self.two_theta)

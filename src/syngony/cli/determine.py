@@ -14,12 +14,13 @@ from syngony.cli.console import as_json, complain, print_lines
 if TYPE_CHECKING:
     from syngony.determination import Determination
     from syngony.inference import Network
+    from syngony.pattern import Pattern
 
 _BAR = 30  # characters of a probability of one
 
 
 def determine(
-    files: Annotated[list[Path], typer.Argument(help="Scans: text of two columns, 2θ and intensity.")],
+    files: Annotated[list[Path], typer.Argument(help="Scans: instrument files, or columns of text.")],
     wavelength: Annotated[
         str | None,
         typer.Option("--wavelength", "-w", help="Å or a tube line (1.5406, CuKa), where the file states none."),
@@ -48,7 +49,7 @@ def determine(
         for done, path in enumerate(files):
             if len(files) > 1:
                 update(done, len(files))
-            results.append(_determine_file(path, wavelength, network))
+            results.extend(_determine_file(path, wavelength, network))
     if json_output:
         print(as_json([result.as_dict() for result in results]))
     else:
@@ -59,25 +60,39 @@ def determine(
         raise typer.Exit(1)
 
 
-def _determine_file(path: Path, wavelength: str | None, network: Network) -> Determination:
-    """The determination of one file; what is wrong with the file, or too big, is named and does not stop the others."""
-    from dataclasses import replace
-
+def _determine_file(path: Path, wavelength: str | None, network: Network) -> list[Determination]:
+    """One determination a scan of the file; what is wrong, or too big, is named and does not stop the others."""
     from syngony.determination import Determination
-    from syngony.determination import determine as determine_pattern
     from syngony.errors import SyngonyError
-    from syngony.readers import read_pattern
+    from syngony.readers import name_in_file, read_patterns
 
     try:
-        return replace(determine_pattern(read_pattern(path, wavelength), network), file=str(path))
-    except SyngonyError as error:
-        reason = str(error)
-    except MemoryError:
-        reason = "not enough memory for this scan"
-    except OSError as error:
-        reason = error.strerror or str(error)
-    complain(f"{path}: {reason}")
-    return Determination(str(path), error=reason)
+        patterns = read_patterns(path, wavelength)
+    except (SyngonyError, OSError, MemoryError) as error:
+        reason = _reason(error)
+        complain(f"{path}: {reason}")
+        return [Determination(str(path), error=reason)]
+    return [_determine_pattern(pattern, name_in_file(path, pattern), network) for pattern in patterns]
+
+
+def _determine_pattern(pattern: Pattern, name: str, network: Network) -> Determination:
+    from dataclasses import replace
+
+    from syngony.determination import Determination, determine
+    from syngony.errors import SyngonyError
+
+    try:
+        return replace(determine(pattern, network), file=name)
+    except (SyngonyError, OSError, MemoryError) as error:
+        reason = _reason(error)
+        complain(f"{name}: {reason}")
+        return Determination(name, error=reason)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory for this scan"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _print(results: list[Determination]) -> None:

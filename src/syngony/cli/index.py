@@ -12,13 +12,15 @@ from syngony.cli.console import as_json, complain, print_lines
 if TYPE_CHECKING:
     from syngony.absences.ranking import ExtinctionGroup
     from syngony.lattice.indexing import IndexedCell, Indexing
+    from syngony.lines.lines import Lines
+    from syngony.pattern import Pattern
 
 _LISTED = 5
 _ANGLES = ("alpha", "beta", "gamma")
 
 
 def index(
-    files: Annotated[list[Path], typer.Argument(help="Scans, or with --lines lists of line positions.")],
+    files: Annotated[list[Path], typer.Argument(help="Instrument files, or with --lines lists of line positions.")],
     wavelength: Annotated[
         str | None,
         typer.Option("--wavelength", "-w", help="Å or a tube line (1.5406, CuKa), where the file states none."),
@@ -46,11 +48,11 @@ def index(
         for done, path in enumerate(files):
             if len(files) > 1:
                 update(done, len(files))
-            result, text = _index_file(path, wavelength, lines, budget or None)
-            failed = failed or result["error"] is not None
-            results.append(result)
-            if not json_output and text:
-                print_lines([("", "")] * bool(done) + text)
+            for result, text in _index_file(path, wavelength, lines, budget or None):
+                failed = failed or result["error"] is not None
+                if not json_output and text:
+                    print_lines([("", "")] * bool(results) + text)
+                results.append(result)
     if json_output:
         print(as_json(results))
     if failed:
@@ -59,20 +61,42 @@ def index(
 
 def _index_file(
     path: Path, wavelength: str | None, listed: bool, budget: float | None
+) -> list[tuple[dict[str, Any], list[tuple[str, str]]]]:
+    """What is said of each scan of a file, as plain values and as lines to read."""
+    from syngony.errors import SyngonyError
+    from syngony.lines.line_list import read_lines
+    from syngony.readers import name_in_file, read_patterns
+
+    try:
+        if listed:
+            return [_index_lines(str(path), read_lines(path, wavelength), None, budget)]
+        patterns = read_patterns(path, wavelength)
+    except (SyngonyError, OSError, MemoryError) as error:
+        return [_failed(str(path), error)]
+    return [_index_lines(name_in_file(path, pattern), None, pattern, budget) for pattern in patterns]
+
+
+def _failed(name: str, error: Exception) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "not enough memory"
+    complain(f"{name}: {reason}")
+    nothing: dict[str, Any] = {"reason": None, "cells": [], "extinction_groups": [], "lines": []}
+    return {"file": name, "wavelength": None, "error": reason, "warnings": [], **nothing}, []
+
+
+def _index_lines(
+    name: str, listed: Lines | None, pattern: Pattern | None, budget: float | None
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """What is said of one file, as plain values and as lines to read."""
+    """What is said of a list of lines, or of a pattern and the lines in it."""
     from syngony.absences.ranking import rank_extinction_groups, rank_from_lines
     from syngony.errors import SyngonyError
     from syngony.lattice.indexing import index_lines
-    from syngony.lines.line_list import read_lines
     from syngony.lines.lines import find_lines
-    from syngony.readers import read_pattern
 
-    empty: dict[str, Any] = {"file": str(path), "wavelength": None, "error": None, "warnings": []}
     try:
-        pattern = None if listed else read_pattern(path, wavelength)
-        lines = read_lines(path, wavelength) if pattern is None else find_lines(pattern)
-        found = index_lines(lines, budget)
+        if pattern is not None:
+            listed = find_lines(pattern)
+        assert listed is not None
+        found = index_lines(listed, budget)
         groups: tuple[ExtinctionGroup, ...] = ()
         if found.cells:
             first = found.cells[0]
@@ -80,16 +104,15 @@ def _index_file(
                 groups = rank_extinction_groups(pattern, first.cell, zero_shift=first.zero_shift)
             else:
                 groups = rank_from_lines(
-                    lines.two_theta, lines.intensity, lines.wavelength, first.cell, zero_shift=first.zero_shift
+                    listed.two_theta, listed.intensity, listed.wavelength, first.cell, zero_shift=first.zero_shift
                 )
     except (SyngonyError, OSError, MemoryError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "not enough memory"
-        complain(f"{path}: {reason}")
-        return {**empty, "error": reason, "reason": None, "cells": [], "extinction_groups": [], "lines": []}, []
+        return _failed(name, error)
     warnings = [] if pattern is None else list(pattern.warnings)
     result = {
-        **empty,
-        "wavelength": lines.wavelength if pattern is None else pattern.wavelength,
+        "file": name,
+        "wavelength": listed.wavelength if pattern is None else pattern.wavelength,
+        "error": None,
         "warnings": warnings,
         **found.as_dict(),
         "extinction_groups": [
@@ -97,15 +120,15 @@ def _index_file(
             for g in groups
         ],
     }
-    return result, _text(path, found, groups, warnings)
+    return result, _text(name, found, groups, warnings)
 
 
 def _text(
-    path: Path, found: Indexing, groups: tuple[ExtinctionGroup, ...], warnings: list[str]
+    name: str, found: Indexing, groups: tuple[ExtinctionGroup, ...], warnings: list[str]
 ) -> list[tuple[str, str]]:
     """The lines that people read, each with its style."""
     lines = found.lines
-    text = [(f"{path}  {lines.wavelength:g} Å, {len(lines)} lines", "bold")]
+    text = [(f"{name}  {lines.wavelength:g} Å, {len(lines)} lines", "bold")]
     for place, cell in enumerate(found.cells[:_LISTED]):
         text.append((f"  {_describe(cell)}", "bold green" if place == 0 else ""))
         if place == 0:

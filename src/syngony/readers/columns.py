@@ -134,7 +134,7 @@ def _numbers(fields: list[str], number: int, text: str) -> list[float] | None:
     values: list[float] = []
     for i, item in enumerate(fields):
         if _NUMBER.fullmatch(item):
-            values.append(float(item.translate(_FORTRAN)))
+            values.append(_float(item))
         elif not item and i >= 2:
             values.append(np.nan)
         elif values and _NOT_A_NUMBER.fullmatch(item):
@@ -142,6 +142,13 @@ def _numbers(fields: list[str], number: int, text: str) -> list[float] | None:
         else:
             return None
     return values
+
+
+def _float(item: str) -> float:
+    try:
+        return float(item)
+    except ValueError:
+        return float(item.translate(_FORTRAN))
 
 
 def _nothing_found(texts: list[tuple[int, str]]) -> str:

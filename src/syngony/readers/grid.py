@@ -1,4 +1,8 @@
-"""Counts without angles under a line "start step stop", as FullProf reads them (INSTRM = 0)."""
+"""Counts without angles under a line "start step stop".
+
+FullProf's free format (INSTRM = 0), and that of the Paul Scherrer Institute's DMC and HRPT, where as many
+standard uncertainties and some text follow.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony.readers.scan import stepped
+
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+))"
 _GRID = re.compile(rf"\s*{_NUMBER}[\s,]+{_NUMBER}[\s,]+{_NUMBER}(?:\s|,|$)")
 _HEADER_LINES = 8
+_LONGEST = 60  # characters that a count and its uncertainty may take, with room
 _SMALLEST_STEP, _LARGEST_STEP = 1e-4, 1.0  # degrees
 
 
@@ -17,7 +24,7 @@ def read_grid(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64
     """Angles, counts and header of a text that holds start, step, stop and exactly that many counts.
 
     Returns:
-        (n,) degrees of 2θ, (n,) counts and the lines up to the grid; None when the text is something else.
+        (n,) degrees of 2θ, (n,) counts and the lines around them; None when the text is something else.
     """
     for place, line in enumerate(lines[:_HEADER_LINES]):
         match = _GRID.match(line)
@@ -27,23 +34,37 @@ def read_grid(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64
         if not (-1 <= start < stop <= 180 and _SMALLEST_STEP <= step <= _LARGEST_STEP):
             continue
         points = round((stop - start) / step) + 1
-        counts = _numbers(lines[place + 1 :], points)
-        if counts is not None:
-            return (
-                np.asarray(start + step * np.arange(points), dtype=np.float64),
-                counts,
-                [text.strip() for text in lines[: place + 1]],
-            )
+        found = _counts(lines[place + 1 :], points)
+        if found is not None:
+            counts, footer = found
+            header = [text.strip() for text in lines[: place + 1]]
+            return stepped(start, step, points), counts, header + footer
     return None
 
 
-def _numbers(lines: list[str], points: int) -> NDArray[np.float64] | None:
-    """All numbers of the lines when there are just `points` of them and nothing else."""
-    words = " ".join(lines).replace(",", " ").strip("\x1a\x00 ").split()
-    if len(words) != points:
+def _counts(lines: list[str], points: int) -> tuple[NDArray[np.float64], list[str]] | None:
+    """Just `points` counts, or these and as many uncertainties, and the lines after them."""
+    if not lines or sum(map(len, lines)) > _LONGEST * points + 10_000:
         return None
+    sizes = (points,) if len(lines[0].split()) == 2 else (points, 2 * points)  # two a line are angle and count
+    values: list[float] = []
+    for place, line in enumerate(lines):
+        if len(values) in sizes and not _is_numbers(line):
+            footer = [text.strip() for text in lines[place:] if text.strip("\x1a\x00 ")]
+            break
+        try:
+            values += [float(word) for word in line.replace(",", " ").strip("\x1a\x00 ").split()]
+        except ValueError:
+            return None
+    else:
+        footer = []
+    if len(values) not in sizes or not np.isfinite(values).all():
+        return None
+    return np.array(values[:points], dtype=np.float64), footer
+
+
+def _is_numbers(line: str) -> bool:
     try:
-        counts = np.array([float(word) for word in words], dtype=np.float64)
+        return bool([float(word) for word in line.replace(",", " ").split()])
     except ValueError:
-        return None
-    return counts if np.isfinite(counts).all() else None
+        return False

@@ -16,6 +16,7 @@ _RECIPROCAL = re.compile(
     r"inverse\s+(?:ang|nano)|momentum transfer|scattering vector",
     re.IGNORECASE,
 )
+_TWO_THETA = re.compile(r"2[\s_-]*(?:th|θ)|two[\s_-]*theta", re.IGNORECASE)
 _RADIANS = re.compile(r"2th\w*_rad\b|\bradians?\b|[\[(]rad[\])]", re.IGNORECASE)
 _NOT_TWO_THETA_SCAN = re.compile(
     r"scan(?:ning)?[\s_-]*(?:axis|mode|type)[\s:=,;\"']+"
@@ -24,7 +25,7 @@ _NOT_TWO_THETA_SCAN = re.compile(
 )
 _INTENSITY_NAME = re.compile(r"\b(?:int\w*|counts?|cps|i|y|y_?obs|signal|data|g)\b|i_?obs|intens", re.IGNORECASE)
 _AXES = {
-    "q": "Q, not 2θ in degrees: convert it first",
+    "q": "Q, without its unit: name it q [1/A] or q [1/nm]",
     "s": "s, not 2θ in degrees: convert it first",
     "d": "d, not 2θ in degrees: convert it first",
     "dspacing": "d, not 2θ in degrees: convert it first",
@@ -41,22 +42,39 @@ _AXES = {
 }
 
 
-def refuse_other_axis(header: list[str]) -> None:
-    """Refuse a scan whose header names an axis other than 2θ in degrees.
+def unit_of_q(header: list[str]) -> float | None:
+    """1/Å in the unit of Q that the header names (1 or 0.1); None where it does not name Q.
 
     Raises:
-        PatternError: Q, d, energy, time of flight, θ, radians, or a scan of another circle.
+        PatternError: Q without a unit, or Q and 2θ both.
+    """
+    line = next((line for line in header if _RECIPROCAL.search(line)), None)
+    if line is None:
+        return None
+    if any(_TWO_THETA.search(text) for text in header):
+        raise PatternError("the header speaks of 2θ and of an axis in inverse length: say which the first column is")
+    nanometres, angstroms = re.search(r"nm|nano", line, re.IGNORECASE), re.search(r"Å|A\b|q_A|ang", line)
+    if bool(nanometres) == bool(angstroms):
+        raise PatternError(
+            f"the header says that the axis is Q, but not in which unit ({line[:40]!a}): name 1/Å or 1/nm"
+        )
+    return 0.1 if nanometres else 1.0
+
+
+def refuse_other_axis(header: list[str]) -> None:
+    """Refuse a scan whose header names an axis that is neither 2θ in degrees nor Q with its unit.
+
+    Raises:
+        PatternError: Q without a unit, d, energy, time of flight, θ, radians, or a scan of another circle.
     """
     text = "\n".join(header)
-    if _RECIPROCAL.search(text):
-        raise PatternError("the header says that the axis is Q, not 2θ in degrees: convert it first")
     if _RADIANS.search(text):
         raise PatternError("the header says that the axis is in radians: convert it to degrees")
     for line in header:
         other = _NOT_TWO_THETA_SCAN.search(line)
         if other:
             raise PatternError(f"the header says that {other.group(1)} was scanned, not 2θ: no powder scan")
-    if header:
+    if header and unit_of_q(header) is None:
         _check_first_name(header[-1].strip(COMMENT + " \t"))
 
 

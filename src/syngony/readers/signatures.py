@@ -1,23 +1,38 @@
-"""Files that are no columns of text, known by their first bytes or lines and refused by name."""
+"""Which format a file is, by its first bytes or lines, never by its extension."""
 
 from __future__ import annotations
 
 import re
-import struct
-import zipfile
-from io import BytesIO
+from collections.abc import Callable
 
 from syngony.errors import PatternError
+from syngony.readers import (
+    archive,
+    brml,
+    bruker_raw,
+    exchange,
+    gsas,
+    powder_cif,
+    rasx,
+    rigaku,
+    text,
+    uxd,
+    xrdml,
+)
+from syngony.readers.scan import Scan
 
 _AS_TEXT = "export the scan as two columns of text (.xy, .xye, .csv)"
+_MAX_TEXT = 30_000_000  # bytes
+_HEAD = 20_000  # characters in which the marks of a text are looked for
 
-# First bytes. Longer signatures come before the shorter ones that they begin with.
-_MAGIC: tuple[tuple[bytes, str], ...] = (
+_BINARY: tuple[tuple[bytes, Callable[[bytes], list[Scan]]], ...] = (
+    (b"RAW1.01", bruker_raw.read_bruker_raw),
+    (b"RAW4.00", bruker_raw.read_bruker_raw),
+    (b"RAW2", bruker_raw.read_bruker_raw),
+    (b"RAW ", bruker_raw.read_bruker_raw),
+)
+_REFUSED_BINARY: tuple[tuple[bytes, str], ...] = (
     (b"RAW_1", "a STOE RAW file"),
-    (b"RAW1.01", "a Bruker RAW file (version 3)"),
-    (b"RAW4.00", "a Bruker RAW file (version 4)"),
-    (b"RAW2", "a Bruker RAW file (version 2)"),
-    (b"RAW ", "a Siemens/Bruker RAW file (version 1)"),
     (b".RAW", "a .RAW file of old diffractometer software"),
     (b"V3RD", "a Philips RD file"),
     (b"V5RD", "a Philips RD file"),
@@ -40,64 +55,71 @@ _PACKED: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ", "xz"),
     (b"7z\xbc\xaf", "7z"),
 )
-
-# Lines of text, searched in the first _HEAD characters.
-_HEAD = 20_000
-_TEXT: tuple[tuple[str, str], ...] = (
-    (r"\A\s*<[^>]*>?.*?<xrdMeasurement|\A\s*<xrdMeasurement", "a PANalytical XRDML file"),
-    (r"\A\s*<(?:!doctype\s+html|html)", "a web page"),
-    (r"\A\s*<(?:\?xml|!--|[a-z])", "an XML file"),
-    (r"\A\s*(?:\{\s*[\"}]|\[\s*[\[{\"\d\]-])", "a JSON file"),
-    (r"^\*RAS_(?:DATA|HEADER|INT)_START", "a Rigaku RAS file"),
-    (r"^\*(?:TYPE|START|COUNT|GROUP_COUNT)\s*=", "a Rigaku ASC/DAT file"),
-    (r"^_(?:FILEVERSION|DRIVE|STEPSIZE)\s*=|^_(?:2THETA)?(?:COUNTS|CPS)\s*$", "a Bruker UXD file"),
-    (r"^##\s*(?:JCAMP-?DX|TITLE|XYPOINTS|XYDATA)\s*=", "a JCAMP-DX file"),
-    (r"^BANK\s+\d+\s+\d+", "a GSAS file"),
-    (r"^data_\S*[ \t]*$(?=[\s\S]*^(?:loop_|_[a-z]))", "a CIF"),
-    (r"\ASampleIdent,", "a Philips UDF file"),
-    (r"\ASIETRONICS XRD SCAN", "a Sietronics CPI file"),
+_XRDML = re.compile(r"\A\s*<[^>]*>?.*?<(?:\w+:)?xrdMeasurement|\A\s*<(?:\w+:)?xrdMeasurement", re.DOTALL)
+_TEXT: tuple[tuple[re.Pattern[str], Callable[[str], list[Scan]]], ...] = tuple(
+    (re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), read)
+    for pattern, read in (
+        (r"\A\s*(?:\{\s*[\"}]|\[\s*[\[{\"\d\]-])", exchange.read_json),
+        (r"^\*RAS_(?:DATA|HEADER|INT)_START", rigaku.read_ras),
+        (r"^\*(?:TYPE|START|COUNT|GROUP_COUNT)\s*=", rigaku.read_asc),
+        (r"^_(?:FILEVERSION|DRIVE|STEPSIZE)\s*=|^_(?:2THETA)?(?:COUNTS|CPS)\s*$", uxd.read_uxd),
+        (r"^##\s*(?:JCAMP-?DX|TITLE|XYPOINTS|XYDATA)\s*=", exchange.read_jcamp),
+        (r"^[ \t]*BANK\s+\d+\s+\d+", gsas.read_gsas),
+        (r"^data_\S*[ \t]*$(?=[\s\S]*^(?:loop_|_[a-z]))", powder_cif.read_powder_cif),
+    )
 )
-_TEXT_PATTERNS = tuple((re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), name) for pattern, name in _TEXT)
+_REFUSED_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), name)
+    for pattern, name in (
+        (r"\A\s*<(?:!doctype\s+html|html)", "a web page"),
+        (r"\A\s*<(?:\?xml|!--|!doctype|[a-z])", "an XML file of another kind than XRDML"),
+        (r"\ASampleIdent,", "a Philips UDF file"),
+        (r"\ASIETRONICS XRD SCAN", "a Sietronics CPI file"),
+    )
+)
 
 
-def refuse_known_binary(content: bytes) -> None:
-    """Refuse by name what begins with the signature of a format that is not text.
+def read_scans(content: bytes) -> list[Scan]:
+    """The scans in a file of any format that is read.
 
     Raises:
-        PatternError: which format this is, and what to do.
+        PatternError: a format that is not read, by name; or what the format's reader finds wrong.
     """
-    for magic, name in _MAGIC:
+    content = content.rstrip(b"\x00") if content.count(b"\x00") == len(content) else content
+    if not content:
+        raise PatternError("the file holds nothing but zeros: copy it again from the instrument")
+    for magic, read in _BINARY:
         if content.startswith(magic):
-            raise PatternError(f"{name}, which cannot be read yet: {_AS_TEXT}")
+            return read(content)
+    for magic, name in _REFUSED_BINARY:
+        if content.startswith(magic):
+            raise PatternError(f"{name}, which cannot be read: {_AS_TEXT}")
     for magic, name in _PACKED:
         if content.startswith(magic):
             raise PatternError(f"a file packed with {name}: unpack it first")
     if content.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        raise PatternError(_of_zip(content))
-
-
-def refuse_known_text(text: str) -> None:
-    """Refuse by name text in which a scan is laid out otherwise than in columns.
-
-    Raises:
-        PatternError: which format this is, and what to do.
-    """
-    head = text[:_HEAD]
-    for pattern, name in _TEXT_PATTERNS:
+        return _reader_of_archive(content)(content)
+    decoded = text.decode_text(content)
+    head = decoded[:_HEAD]
+    if _XRDML.search(head):
+        return xrdml.read_xrdml(content)
+    if len(content) > _MAX_TEXT:
+        raise PatternError(f"{len(content) / 1e6:.0f} MB of text: larger than any powder scan")
+    for pattern, name in _REFUSED_TEXT:
         if pattern.search(head):
-            raise PatternError(f"{name}, which cannot be read yet: {_AS_TEXT}")
+            raise PatternError(f"{name}, which cannot be read: {_AS_TEXT}")
+    for pattern, read_text in _TEXT:
+        if pattern.search(head):
+            return read_text(decoded)
+    return text.read_columns_of_text(decoded)
 
 
-def _of_zip(content: bytes) -> str:
-    try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error):
-        return f"a damaged zip archive (Bruker BRML, Rigaku RASX, Excel ...): copy it again, or {_AS_TEXT}"
+def _reader_of_archive(content: bytes) -> Callable[[bytes], list[Scan]]:
+    names = archive.Archive(content).names
     if any(re.match(r"Experiment\d+/", name) for name in names):
-        return f"a Bruker BRML file, which cannot be read yet: {_AS_TEXT}"
+        return brml.read_brml
     if any(re.match(r"Data\d+/Profile\d+\.txt", name) for name in names):
-        return f"a Rigaku RASX file, which cannot be read yet: {_AS_TEXT}"
+        return rasx.read_rasx
     if any(name.startswith("xl/") for name in names):
-        return "an Excel workbook: save the sheet as CSV"
-    return "a zip archive: unpack it first"
+        raise PatternError("an Excel workbook: save the sheet as CSV")
+    raise PatternError("a zip archive: unpack it first")
