@@ -212,7 +212,11 @@ def _resized(folder: Path, begun: TrainingSettings, changed: TrainingSettings) -
             f"{folder}: {done * begun.epoch_patterns:,} patterns were trained at the full rate already: "
             f"{changed.patterns:,} in all is too few"
         )
-    log.warning("The run changes: going on from %s patterns, to %s in all.", f"{done * begun.epoch_patterns:,}", f"{changed.patterns:,}")
+    log.warning(
+        "The run changes: going on from %s patterns, to %s in all.",
+        f"{done * begun.epoch_patterns:,}",
+        f"{changed.patterns:,}",
+    )
     return path
 
 
