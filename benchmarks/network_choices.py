@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from syngony.inference import scores_from_logits
-from syngony.learning.line_cache import LineCache, build_line_cache
+from syngony.learning.line_cache import JoinedLines, LineCache, Lines, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.recipes import recipe_settings
 from syngony.learning.settings import TrainingSettings
@@ -56,6 +56,8 @@ ROWS = (
     Row("lines", "attention between lines alone, no profile", network="line_attention"),
     Row("two-theta", "axis 2θ", view={"axis": "two_theta"}),
     Row("2048", "half the points", view={"points": 2048}),
+    Row("synthetic-third", "2,048 points; a third synthetic crystals", {"points": 2048}, {}, {"also_share": 1 / 3}),
+    Row("synthetic-alone", "2,048 points; synthetic crystals alone", {"points": 2048}, {}, {"also_share": 1.0}),
     Row("2048-twice", "half the points, twice the patterns: equal cost", view={"points": 2048}, budget=2.0),
     Row("fourth-root", "a second channel of fourth roots: weak lines", view={"intensity": "sqrt+fourth root"}),
     Row("measured", "a second channel that tells where the scan measured", view={"measured": True}),
@@ -85,16 +87,20 @@ def settings_of(row: Row, patterns: int) -> TrainingSettings:
     return replace(base, **(changes | row.settings))
 
 
-def run_row(row: Row, cache: LineCache, root: Path, patterns: int, tested: int) -> dict[str, Any]:
+def run_row(row: Row, caches: list[LineCache], root: Path, patterns: int, tested: int) -> dict[str, Any]:
     """Train and test one row, or give its kept result."""
     place = root / row.name / "result.json"
     if place.is_file():
         return json.loads(place.read_text())
     settings = settings_of(row, patterns)
-    sides = sides_of(cache.formula)
+    cache: Lines = caches[0]
+    if settings.also_share:
+        cache = JoinedLines(caches)
+    further = np.arange(len(caches[0]), len(cache))
+    sides = sides_of(caches[0].formula)
     train_rows, held_out = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     began = time.process_time()
-    train(settings, cache, root / row.name, train_rows, held_out, resume=True, progress=False)
+    train(settings, cache, root / row.name, train_rows, held_out, resume=True, progress=False, also=further)
     seconds = time.process_time() - began
     model = load_run(root / row.name, "last")
     result: dict[str, Any] = {"name": row.name, "about": row.about, "core_seconds": round(seconds)}
@@ -122,16 +128,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("structures", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/choices"))
+    parser.add_argument("--also", type=Path, help="a table of synthetic crystals, for the rows that use it")
     parser.add_argument("--cache", type=Path, help="folder of computed lines; OUTPUT/cache if omitted")
     parser.add_argument("--patterns", type=int, default=64_000, help="budget of each row")
     parser.add_argument("--tested", type=int, default=3_000, help="held-out structures, at most")
     parser.add_argument("--rows", nargs="*", help="only these")
     arguments = parser.parse_args()
-    cache = build_line_cache(arguments.structures, arguments.cache or arguments.output / "cache")
+    place = arguments.cache or arguments.output / "cache"
+    tables = [arguments.structures] if arguments.also is None else [arguments.structures, arguments.also]
+    caches = [build_line_cache(table, place) for table in tables]
     results = []
     for row in ROWS:
         if not arguments.rows or row.name in arguments.rows:
-            results.append(run_row(row, cache, arguments.output, arguments.patterns, arguments.tested))
+            results.append(run_row(row, caches, arguments.output, arguments.patterns, arguments.tested))
             print(json.dumps({k: v for k, v in results[-1].items() if k != "settings"}), flush=True)
     print(
         f"\n{arguments.patterns:,} patterns a row, {results[0]['tested']:,} held-out structures; torch "

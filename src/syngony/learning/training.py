@@ -213,7 +213,7 @@ def _resized(folder: Path, begun: TrainingSettings, changed: TrainingSettings) -
             f"{changed.patterns:,} in all is too few"
         )
     log.warning(
-        "The run changes: going on from %s patterns, to %s in all.",
+        "The run changes from %s patterns on, to %s in all.",
         f"{done * begun.epoch_patterns:,}",
         f"{changed.patterns:,}",
     )
