@@ -58,10 +58,11 @@ def test_coverage_keeps_the_most_confident():
 
 
 def test_space_groups_that_powder_cannot_tell_apart_both_count():
-    groups = np.zeros((2, 230))
-    groups[0, 194 - 1] = groups[1, 62 - 1] = 1.0
-    assert metrics.space_group_report(groups, [(186, 194), (63,)])["accuracy"] == 0.5
-    assert metrics.space_group_report(None, [(1,)]) == {"accuracy": None, "top5": None}
+    ranked = [[(194, 0.9), (62, 0.1)], [(62, 0.8), (63, 0.2)]]
+    report = metrics.ranked_report(ranked, [(186, 194), (63,)])
+    assert report["accuracy"] == 0.5
+    assert report["top5"] == 1.0
+    assert metrics.ranked_report([[], []], [(1,), (2,)])["accuracy"] is None
 
 
 def test_baselines():
