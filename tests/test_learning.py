@@ -19,7 +19,7 @@ from syngony.errors import InputError, ModelError  # noqa: E402
 from syngony.inference import Network, scores_from_logits  # noqa: E402
 from syngony.learning.classifier import Classifier  # noqa: E402
 from syngony.learning.export import export_run  # noqa: E402
-from syngony.learning.line_cache import LineCache, build_line_cache  # noqa: E402
+from syngony.learning.line_cache import JoinedLines, LineCache, build_line_cache  # noqa: E402
 from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
 from syngony.learning.recipes import recipe_settings, train_recipe  # noqa: E402
 from syngony.learning.settings import TrainingSettings  # noqa: E402
@@ -228,6 +228,83 @@ def test_a_damaged_network_is_refused(run, tmp_path):
         Network.load(tmp_path / "tiny.onnx")
     with pytest.raises(ModelError, match="choose one of"):
         Network.load("nonsense")
+
+
+def test_joined_lines_are_those_of_their_parts(cache):
+    joined = JoinedLines([cache, cache])
+    assert len(joined) == 2 * len(cache)
+    for index in (0, 169, 170, 339):
+        assert np.array_equal(joined.lines(index)[0], cache.lines(index % 170)[0])
+        assert joined.space_group[index] == cache.space_group[index % 170]
+        assert np.array_equal(joined.phase(index).reciprocal, cache.phase(index % 170).reciprocal)
+
+
+def test_a_share_of_an_epoch_comes_from_further_structures(cache):
+    def drawn(epoch: int, share: float) -> np.ndarray:
+        patterns = RenderedPatterns(
+            Renderer(cache, VIEW), range(100), 400, also=range(100, 170), also_share=share, seed=1, epoch=epoch
+        )
+        return patterns._draw()
+
+    assert 0.25 < np.mean(drawn(0, 0.3) >= 100) < 0.35
+    assert (drawn(0, 1.0) >= 100).all()
+    assert (drawn(0, 0.0) < 100).all()
+    assert np.array_equal(drawn(2, 0.3), drawn(2, 0.3))
+    assert not np.array_equal(drawn(2, 0.3), drawn(3, 0.3))
+
+
+def test_a_steady_run_can_be_made_longer(cache, tmp_path):
+    """Rates are constant, then fall to zero; made longer, the run goes on from before they fell."""
+    rows = range(128), range(128, 170)
+    settings = small(schedule="steady", patterns=160, decay_share=0.4)
+    assert settings.steady_epochs == 3
+    train(settings, cache, tmp_path / "run", *rows, progress=False)
+    first = list(csv.DictReader((tmp_path / "run" / "curves.csv").open()))
+    assert len(first) == 5
+    assert float(first[-1]["learning_rate"]) == pytest.approx(0.0, abs=1e-9)
+    longer = dataclasses.replace(settings, patterns=256)
+    train(longer, cache, tmp_path / "run", *rows, resume=True, progress=False)
+    assert TrainingSettings.read(tmp_path / "run").patterns == 256
+    second = list(csv.DictReader((tmp_path / "run" / "curves.csv").open()))
+    assert [int(row["epoch"]) for row in second] == list(range(1, 9))
+    train(longer, cache, tmp_path / "whole", *rows, progress=False)
+    whole = list(csv.DictReader((tmp_path / "whole" / "curves.csv").open()))
+    assert [row["train_loss"] for row in second[3:]] == [row["train_loss"] for row in whole[3:]]
+    with pytest.raises(ModelError, match="too few"):
+        train(dataclasses.replace(settings, patterns=64), cache, tmp_path / "run", *rows, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("name", ["syngony", "line_attention", "residual_1d"])
+def test_networks_of_ours_take_their_views(name):
+    from syngony.networks import build
+    from syngony.views import view_from_dict
+
+    view = view_from_dict(recipe_settings(name, "robust", 10).view)
+    network = build(name, view.shape, 230).eval()
+    with torch.inference_mode():
+        assert network(torch.rand(2, *view.shape)).shape == (2, 230)
+
+
+def test_attention_is_an_option_of_ours():
+    from syngony.networks import build
+
+    network = build("syngony", (1, 512), 7, widths=(8, 8, 16), layers=2, heads=2).eval()
+    with torch.inference_mode():
+        assert network(torch.rand(3, 1, 512)).shape == (3, 7)
+    with pytest.raises(ValueError, match="profile"):
+        build("syngony", (3, 32, 32), 7)
+
+
+def test_empty_places_of_a_list_of_lines_change_nothing():
+    from syngony.networks import build
+
+    network = build("line_attention", (5, 20), 7, width=32, layers=2, heads=2).eval()
+    lines = torch.zeros(1, 5, 20)
+    lines[0, 0, :9] = torch.linspace(-4, 0, 9)
+    lines[0, 1:4, :9] = torch.rand(3, 9)
+    lines[0, 4, :9] = 1.0
+    with torch.inference_mode():
+        assert torch.allclose(network(lines), network(lines[:, :, :9]), atol=1e-5)
 
 
 def test_the_papers_two_stages_with_weights_of_a_folder(cache, tmp_path):

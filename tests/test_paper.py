@@ -90,17 +90,19 @@ def test_train_export_evaluate_determine(table, tmp_path):
     assert "parameters" in text
     model = tmp_path / "mine.onnx"
     out = json.loads(run("evaluate", "--model", model, "--structures", table, "--limit", "30", "--json",
-                         "-o", tmp_path / "evaluation"))  # fmt: skip
+                         "--evidence", "network", "-o", tmp_path / "evaluation"))  # fmt: skip
     assert out["n"] == 30
     assert out["model"] == "mine"
     assert set(out["crystal_system"]["per_class"]) == set(CRYSTAL_SYSTEMS)
     assert set(out["baselines"]) == {"majority", "nearest neighbour, leave one out"}
     assert (tmp_path / "evaluation" / "report.html").is_file()
     lab = json.loads(
-        run("evaluate", "--model", model, "--structures", table, "--limit", "20", "--conditions", "lab", "--json")
-    )
+        run("evaluate", "--model", model, "--structures", table, "--limit", "20", "--conditions", "lab", "--json",
+            "--evidence", "network")
+    )  # fmt: skip
     assert lab["conditions"] == "lab"
-    assert "crystal system" in run("evaluate", "--model", model, "--structures", table, "--limit", "20")
+    text = run("evaluate", "--model", model, "--structures", table, "--limit", "4", "--budget", "0.3")
+    assert "evidence: network, lattice, library; libraries: amcsd" in text
 
 
 def test_evaluate_on_labelled_patterns(report, tmp_path):
@@ -120,7 +122,8 @@ def test_evaluate_on_labelled_patterns(report, tmp_path):
     ]
     path = tmp_path / "patterns.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
-    out = json.loads(run("evaluate", "--model", tmp_path / "small.onnx", "--patterns", path, "--json"))
+    out = json.loads(run("evaluate", "--model", tmp_path / "small.onnx", "--patterns", path, "--json",
+                         "--evidence", "network"))  # fmt: skip
     assert out["n"] == 3
     assert [sum(row) for row in out["crystal_system"]["confusion_matrix"]] == [1, 0, 0, 0, 0, 1, 1]
 

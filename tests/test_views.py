@@ -9,7 +9,7 @@ from syngony.diffraction.reflections import reflections
 from syngony.errors import PatternError
 from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
 from syngony.structure import Structure
-from syngony.views import ImageView, ProfileView, view_from_dict
+from syngony.views import ImageView, LineListView, ProfileView, view_from_dict
 from syngony.views.background import opening_background
 from syngony.views.profile import _cell_means
 
@@ -130,3 +130,42 @@ def test_viridis_is_matplotlibs():
     assert np.abs(view(scan(halite())) - expected).max() < 1e-6
     with pytest.raises(ValueError, match="no colour map"):
         ImageView(colour_map="nonsense")(scan(halite()))
+
+
+def test_channels_of_a_profile():
+    pattern = scan(rutile())
+    part = Pattern(pattern.two_theta[2000:6000], pattern.intensity[2000:6000], pattern.wavelength)  # 22 to 62 degrees
+    view = ProfileView(points=1024, intensity="sqrt+fourth root", measured=True)
+    assert view.shape == (3, 1024)
+    root, fourth, measured = view(part)
+    assert np.allclose(root, fourth**2, atol=1e-5)
+    assert set(np.unique(measured.round(3))) >= {0.0, 1.0}
+    assert (root[measured == 0] == 0).all()
+    assert 0.2 < measured.mean() < 0.6
+    assert view_from_dict(view.as_dict()) == view
+    with pytest.raises(ValueError, match="intensity is one of"):
+        ProfileView(intensity="sqrt+cube")
+
+
+def test_a_list_of_lines_has_the_lines():
+    structure = rutile()
+    lines = reflections(structure, "CuKa", (10, 80))
+    strong = lines.intensity > 3
+    view = LineListView()
+    columns = view(scan(structure))
+    found = columns[0, columns[4] == 1]
+    expected = np.log(1 / lines.d_spacing[strong] ** 2)
+    distance = np.abs(found[:, None] - expected[None]).min(axis=0)
+    assert (distance < 1e-3).all()
+    assert columns[4, :2].tolist() == [-1, -1]
+    assert columns[1].max() == pytest.approx(1.0)
+    assert (np.diff(found) > 0).all()
+    assert view_from_dict(view.as_dict()) == view
+
+
+def test_a_list_of_lines_of_noise_is_short_and_finite():
+    angles = np.arange(10, 80, 0.02)
+    noise = np.random.default_rng(0).poisson(100.0, len(angles)).astype(float)
+    columns = LineListView()(Pattern(angles, noise, 1.54184))
+    assert np.isfinite(columns).all()
+    assert (columns[2] < 1.0).all()  # none stands ten times out of the noise

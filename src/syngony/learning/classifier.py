@@ -96,10 +96,11 @@ class Classifier(pl.LightningModule):
             if step < first:
                 return 0.3
             done = step - first
-            if done < warm_up:
-                return 0.04 + 0.96 * done / warm_up
+            rise = min(1.0, 0.04 + 0.96 * done / warm_up)
             if steady:
-                return min(1.0, (self.steps - step) / max(1, self.steps - decay))
+                return rise * min(1.0, (self.steps - step) / max(1, self.steps - decay))
+            if done < warm_up:
+                return rise
             return 0.5 * (1 + math.cos(math.pi * min(1.0, (done - warm_up) / max(1, self.steps - first - warm_up))))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
