@@ -93,7 +93,7 @@ def mixture(points: NDArray[np.float64], seed: int = 0) -> list[list[float]]:
         weight = share.sum(axis=0) + 1e-9
         mean = share.T @ points / weight[:, None]
         offset = points[:, None] - mean
-        covariance = np.einsum("nk,nki,nkj->kij", share, offset, offset) / weight[:, None, None] + floor
+        covariance = np.einsum("nk,nki,nkj->kij", share, offset, offset, optimize=True) / weight[:, None, None] + floor
         half = np.einsum("kij,nkj->nki", np.linalg.inv(np.linalg.cholesky(covariance)), offset)
         log = np.log(weight / n) - 0.5 * (half**2).sum(-1) - 0.5 * np.linalg.slogdet(covariance)[1]
         share = np.exp(log - logsumexp(log, axis=1, keepdims=True))

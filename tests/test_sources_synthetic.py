@@ -93,7 +93,7 @@ def test_the_label_is_the_group_that_was_asked_for(number):
     found = 0
     for _ in range(400):
         try:
-            structure = draw_crystal(rng, number, 3, 0.1)
+            structure = draw_crystal(rng, number, 3, 1.2, 0.1)
         except Rejection:
             continue
         row = StructureRecord("x", number, structure).row()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
 from syngony.sources.synthetic.crystal import Rejection, draw_crystal
-from syngony.sources.synthetic.statistics import group_statistics, pick, space_group_weights
+from syngony.sources.synthetic.statistics import group_statistics, pick, space_group_weights, volume_factor
 from syngony.structure_table import StructureRecord, TableInfo
 from syngony.symmetry import LABEL_TOLERANCE
 
@@ -32,8 +32,8 @@ LICENCE = "CC BY 4.0"
 FLATTEN = 0.5
 """Between space groups as frequent as in the database (0) and all alike (1)."""
 
-_ATTEMPTS = 30  # with one number of orbits: more, and few orbits would be as many as the statistics ask
-_ROUNDS = 10  # numbers of orbits before a space group is given up
+_ATTEMPTS = 20  # with one number of orbits and one density, so that few and loose ones are not preferred
+_ROUNDS = 15  # of these before a space group is given up
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def draw_number(number: int, seed: int, flatten: float = FLATTEN, tolerance: flo
     identifier = f"syn-{seed}-{number}"
     rejected: Counter[str] = Counter()
     for _ in range(_ROUNDS):
-        orbits = pick(rng, group_statistics(space_group_number).orbits) + 1
+        orbits, factor = pick(rng, group_statistics(space_group_number).orbits) + 1, volume_factor(rng)
         for _ in range(_ATTEMPTS):
             try:
-                structure = draw_crystal(rng, space_group_number, orbits, tolerance)
+                structure = draw_crystal(rng, space_group_number, orbits, factor, tolerance)
             except Rejection as rejection:
                 rejected[str(rejection)] += 1
                 continue

@@ -14,7 +14,6 @@ from syngony.sources.synthetic.statistics import (
     draw_cell,
     group_statistics,
     pick,
-    volume_factor,
 )
 from syngony.sources.synthetic.wyckoff import WyckoffPosition, primitive_basis, wyckoff_positions
 from syngony.structure import Structure
@@ -23,27 +22,31 @@ from syngony.symmetry import space_group_of
 MOST_ATOMS = 200
 """In the primitive cell; 99 of 100 structures of the Materials Project have fewer."""
 
-CLOSEST = 0.8
+CLOSEST = 0.75
 """Two atoms are at least this part of the sum of their covalent radii apart (Cordero et al. 2008)."""
 
-CLOSEST_ANIONS = 0.75
+CLOSEST_ANIONS = 0.68
 """Two atoms of electronegative elements are at least this part of the sum of their van der Waals radii apart."""
 
 _ANIONS = ("H", "N", "O", "F", "S", "Cl", "Se", "Br", "I")
-_TRIES = 60  # of an orbit with free coordinates
+_TRIES = 200  # of an orbit with free coordinates
+_RESTARTS = 5  # of a cell that could not be filled
 
 
 class Rejection(Exception):
     """An attempt that gave no crystal; its text is the kind of failure."""
 
 
-def draw_crystal(rng: np.random.Generator, space_group_number: int, orbits: int, tolerance: float) -> Structure:
+def draw_crystal(
+    rng: np.random.Generator, space_group_number: int, orbits: int, factor: float, tolerance: float
+) -> Structure:
     """A random crystal in a reduced primitive cell, whose space group spglib finds again.
 
     Args:
         rng: numpy's generator.
         space_group_number: 1..230.
         orbits: number of occupied crystallographic orbits.
+        factor: volume of the cell over the sum of its atoms' volumes.
         tolerance: symprec of the label, Å.
 
     Raises:
@@ -55,7 +58,7 @@ def draw_crystal(rng: np.random.Generator, space_group_number: int, orbits: int,
         raise Rejection("too many atoms")
     elements = chemistry().draw(rng, orbits)
     atoms = np.repeat(elements, np.diff(starts))
-    volume = float(chemistry().volume[atoms].sum()) * volume_factor(rng)  # of the primitive cell
+    volume = float(chemistry().volume[atoms].sum()) * factor  # of the primitive cell
     basis = primitive_basis(space_group_number)
     conventional = draw_cell(rng, space_group_number, float(np.log(volume / abs(np.linalg.det(basis)))))
     if conventional is None:
@@ -64,7 +67,7 @@ def draw_crystal(rng: np.random.Generator, space_group_number: int, orbits: int,
     maps = np.concatenate([change @ position.maps for position in chosen])
     coords = np.empty((starts[-1], 3))
     free = np.array([position.free for position in chosen])
-    if not place_orbits(rng, maps, starts, free, elements, shortest_distances(), lattice, _TRIES, coords):
+    if not place_orbits(rng, maps, starts, free, elements, shortest_distances(), lattice, _RESTARTS, _TRIES, coords):
         raise Rejection("no room for the atoms")
     order = np.argsort(atoms, kind="stable")
     try:

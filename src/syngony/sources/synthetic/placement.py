@@ -10,11 +10,8 @@ _STEPS = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-
 
 
 @njit(cache=True, nogil=True)
-def place_orbits(rng, maps, starts, free, kind, shortest, lattice, tries, coords):
-    """Fill ``coords`` with the atoms of all orbits; False when one finds no room.
-
-    The atoms already there have the symmetry of the space group, so the first atom of a new orbit stands
-    for all of it: its distances decide.
+def place_orbits(rng, maps, starts, free, kind, shortest, lattice, restarts, tries, coords):
+    """Fill ``coords`` with the atoms of all orbits; False when they find no room.
 
     Args:
         rng: numpy's generator.
@@ -24,23 +21,36 @@ def place_orbits(rng, maps, starts, free, kind, shortest, lattice, tries, coords
         kind: (n,) element of each orbit, a row of ``shortest``.
         shortest: (k, k) distances in Å that two atoms keep at least.
         lattice: (3, 3) reduced cell vectors, rows, Å.
-        tries: how often an orbit with free coordinates is drawn.
+        restarts: how often the cell is filled from empty.
+        tries: how often an orbit with free coordinates is drawn each time.
         coords: (m, 3) fractional coordinates, the result.
     """
-    for orbit in range(len(free)):
-        placed = False
-        for _ in range(tries if free[orbit] else 1):
-            x, y, z = rng.random(), rng.random(), rng.random()
-            for atom in range(starts[orbit], starts[orbit + 1]):
-                for i in range(3):
-                    value = maps[atom, i, 0] * x + maps[atom, i, 1] * y + maps[atom, i, 2] * z + maps[atom, i, 3]
-                    coords[atom, i] = value - np.floor(value)
-            if _has_room(starts, kind, shortest, lattice, coords, orbit):
-                placed = True
-                break
-        if not placed:
-            return False
-    return True
+    for _ in range(restarts):
+        filled = 0
+        while filled < len(free) and _place(rng, maps, starts, free, kind, shortest, lattice, tries, coords, filled):
+            filled += 1
+        if filled == len(free):
+            return True
+        if free[filled] == 0:
+            return False  # what is in its way has no free coordinates either, and will be there again
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _place(rng, maps, starts, free, kind, shortest, lattice, tries, coords, orbit):
+    """Put one orbit where its first atom has room.
+
+    The atoms already there have the symmetry of the space group, so the first atom stands for all of its orbit.
+    """
+    for _ in range(tries if free[orbit] else 1):
+        x, y, z = rng.random(), rng.random(), rng.random()
+        for atom in range(starts[orbit], starts[orbit + 1]):
+            for i in range(3):
+                value = maps[atom, i, 0] * x + maps[atom, i, 1] * y + maps[atom, i, 2] * z + maps[atom, i, 3]
+                coords[atom, i] = value - np.floor(value)
+        if _has_room(starts, kind, shortest, lattice, coords, orbit):
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
