@@ -30,6 +30,7 @@ from syngony.wavelengths import parse_wavelength
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 WEAKEST = 1e-3  # of the strongest |F|^2: what a good scan may show
+SPLIT = 1e-4  # relative, of Q
 
 MEASURES = {
     "lines": "lines at 5-90 degrees CuKa, |F|^2 above 0.1 % of the strongest",
@@ -45,7 +46,10 @@ def features(table: pa.Table) -> dict[str, NDArray[np.float64]]:
     packed = pack_table(table)
     q_min, q_max = shell(parse_wavelength("CuKa"), (5.0, 90.0))
     lines = packed_lines(packed, q_max, weakest=WEAKEST)
-    visible = np.concatenate([[0], np.cumsum(lines.q >= q_min)])
+    # Computed cells are not quite symmetric: what rounding splits (0.005 degrees at most) is one line.
+    apart = np.diff(lines.q, prepend=0.0) > SPLIT * lines.q
+    apart[lines.offsets[:-1]] = True
+    visible = np.concatenate([[0], np.cumsum(apart & (lines.q >= q_min))])
     sites = np.diff(packed.offsets)
     volume = np.abs(np.linalg.det(packed.lattice)) / sites
     elements = [len(set(packed.element[a:b])) for a, b in zip(packed.offsets[:-1], packed.offsets[1:], strict=True)]

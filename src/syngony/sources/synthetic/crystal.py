@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -15,7 +16,7 @@ from syngony.sources.synthetic.statistics import (
     group_statistics,
     pick,
 )
-from syngony.sources.synthetic.wyckoff import WyckoffPosition, primitive_basis, wyckoff_positions
+from syngony.sources.synthetic.wyckoff import WyckoffPosition, lattice_points, primitive_basis, wyckoff_positions
 from syngony.structure import Structure
 from syngony.symmetry import space_group_of
 
@@ -60,7 +61,7 @@ def draw_crystal(
     atoms = np.repeat(elements, np.diff(starts))
     volume = float(chemistry().volume[atoms].sum()) * factor  # of the primitive cell
     basis = primitive_basis(space_group_number)
-    conventional = draw_cell(rng, space_group_number, float(np.log(volume / abs(np.linalg.det(basis)))))
+    conventional = draw_cell(rng, space_group_number, math.log(volume * lattice_points(space_group_number)))
     if conventional is None:
         raise Rejection("no cell")
     lattice, change = reduced(basis @ conventional)
@@ -84,12 +85,14 @@ def draw_positions(rng: np.random.Generator, space_group_number: int, orbits: in
     """Wyckoff positions, those without free coordinates at most once and first."""
     positions = wyckoff_positions(space_group_number)
     weights = group_statistics(space_group_number).positions.copy()
+    cumulative = np.cumsum(weights)
     chosen = []
     for _ in range(orbits):
-        drawn = pick(rng, np.cumsum(weights))
+        drawn = pick(rng, cumulative)
         chosen.append(positions[drawn])
         if not positions[drawn].free:
             weights[drawn] = 0.0
+            cumulative = np.cumsum(weights)
     return sorted(chosen, key=lambda position: position.free)
 
 

@@ -66,6 +66,12 @@ def primitive_basis(space_group_number: int) -> NDArray[np.float64]:
     return np.array(operation.float_seitz())[:3, :3].T
 
 
+@cache
+def lattice_points(space_group_number: int) -> int:
+    """Primitive cells in a conventional one: 1, 2, 3 or 4."""
+    return round(1.0 / abs(float(np.linalg.det(primitive_basis(space_group_number)))))
+
+
 def _matrix(triplet: str) -> NDArray[np.float64]:
     """(4, 4) of a triplet such as ``x,2x,-z+1/4``; gemmi reads no factors."""
     matrix = np.eye(4)
