@@ -108,7 +108,7 @@ def group_statistics(space_group_number: int) -> GroupStatistics:
 
 @cache
 def _system_statistics(system: int) -> GroupStatistics:
-    """Of all groups of a crystal system; ``positions`` by number of free coordinates, each share 1 at most."""
+    """Of all groups of a crystal system; ``positions`` is four shares of the orbits, by number of free coordinates."""
     table = _table()
     orbits, free = np.zeros(len(table["kinds"])), np.full(4, 1.0)
     for group, counts in table["orbits"].items():
