@@ -26,6 +26,7 @@ from syngony.symmetry import crystal_system
 TABLE = Path(__file__).resolve().parents[1] / "src" / "syngony" / "tables" / "wyckoff_positions.json"
 
 DENOMINATOR = 24
+LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 GENERAL = np.array([[0.1913, 0.3371, 0.4127], [0.0877, 0.2639, 0.1449]])
 LATTICES = {
     system: lattice_vectors(parameters)
@@ -40,7 +41,6 @@ LATTICES = {
     }.items()
 }
 _GENERIC = np.array([0.1357, 0.0719, 0.2213])  # no symmetry element goes through points such as these
-
 
 Space = tuple[NDArray[np.float64], tuple[tuple[int, ...], ...]]
 """A point and the integer directions in which it may move."""
@@ -141,14 +141,16 @@ def lettered(number: int) -> list[tuple[str, int, str]]:
         orbits = [orbit(site, rotations, translations) for site in sites]
         kinds = np.repeat(np.arange(len(orbits)), [len(o) for o in orbits])
         data = spglib.get_symmetry_dataset((lattice, np.concatenate(orbits), kinds), symprec=1e-4, hall_number=hall)
-        assert data is not None and data.number == number, (number, space)
+        if data is None or data.number != number:
+            raise ArithmeticError(f"space group {number}: spglib does not find it with an atom at {triplet(space)}")
         shift = data.origin_shift - np.rint(data.origin_shift)
+        # In another setting, or from another origin, a position may have another letter.
         if np.abs(data.transformation_matrix - np.eye(3)).max() > 1e-4 or np.abs(shift).max() > 1e-4:
-            print("not identity", number, data.transformation_matrix.round(3).tolist(), data.origin_shift.round(3))
+            raise ArithmeticError(f"space group {number}: spglib sees {triplet(space)} in another setting")
         named.append((data.wyckoffs[0], len(orbits[0]), triplet(space)))
-    letters = "abcdefghijklmnopqrstuvwxyzA"
-    named.sort(key=lambda entry: letters.index(entry[0]))
-    assert "".join(letter for letter, *_ in named) == letters[: len(named)], (number, named)
+    named.sort(key=lambda entry: LETTERS.index(entry[0]))
+    if "".join(letter for letter, *_ in named) != LETTERS[: len(named)]:
+        raise ArithmeticError(f"space group {number}: letters are missing or there twice: {named}")
     return named
 
 
@@ -177,11 +179,8 @@ def triplet(space) -> str:
 
 
 def main() -> None:
-    rows = []
-    for number in range(1, 231):
-        entries = lettered(number)
-        print(number, len(entries), flush=True)
-        rows.append(json.dumps([" ".join((f"{m}{letter}", coordinates)) for letter, m, coordinates in entries]))
+    entries = [lettered(number) for number in range(1, 231)]
+    rows = [json.dumps([f"{m}{letter} {coordinates}" for letter, m, coordinates in entry]) for entry in entries]
     header = {
         "description": "Wyckoff positions of the space groups 1 to 230, a row each, in the standard setting (origin "
         "choice 2, hexagonal axes, unique axis b): multiplicity, letter and one coordinate triplet.",
@@ -190,7 +189,7 @@ def main() -> None:
     }
     lines = [f'"{key}": {json.dumps(value)},' for key, value in header.items()]
     TABLE.write_text("{" + "\n".join(lines) + '\n"positions": [\n ' + ",\n ".join(rows) + "\n]}\n")
-    print(f"{sum(row.count(',') for row in rows)}")
+    print(f"{sum(map(len, entries)):,} positions")
 
 
 if __name__ == "__main__":
