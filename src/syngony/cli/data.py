@@ -130,6 +130,25 @@ def fetch_materials_project(
     _report(_run(harvest, output, ordered_only), output, tolerance)
 
 
+@fetch.command("synthetic")
+def fetch_synthetic(
+    output: Output,
+    count: Annotated[int, typer.Option(min=1, help="Structures wanted.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other structures.")] = 0,
+    flatten: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="0: space groups as frequent as in the Materials Project; 1: all alike."),
+    ] = 0.5,
+    tolerance: Tolerance = 0.1,
+    workers: Workers = _CPUS,
+) -> None:
+    """Random crystals: symmetry, sites, elements and cells drawn from statistics of real ones; no network."""
+    from syngony.sources import synthetic
+
+    harvest = synthetic.harvest(count, seed, flatten, tolerance, workers)
+    _report(_run(harvest, output, ordered_only=False), output, tolerance)
+
+
 @app.command()
 def info(
     table: Annotated[Path, typer.Argument(help="A Parquet table of structures.")],

@@ -18,6 +18,7 @@ class Source(StrEnum):
     CIF = "cif"
     MATERIALS_PROJECT = "materials-project"
     MATMINER = "matminer"
+    SYNTHETIC = "synthetic"
 
 
 __all__ = ["Harvest", "Outcome", "Refusal", "Source", "Tally", "store"]
