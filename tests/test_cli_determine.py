@@ -195,7 +195,7 @@ def test_a_failure_of_the_machine_is_one_files(error: Exception, model: str, mon
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("syngony.readers.read_pattern", fail)
+    monkeypatch.setattr("syngony.readers.read_patterns", fail)
     result = run(RUTILE, "--model", model)
     assert result.exit_code == 1 and len(complaints(result)) == 1
 
@@ -204,7 +204,7 @@ def test_a_mistake_in_the_program_is_not_hidden(model: str, monkeypatch: pytest.
     def fail(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("syngony.readers.read_pattern", fail)
+    monkeypatch.setattr("syngony.readers.read_patterns", fail)
     assert isinstance(run(RUTILE, "--model", model).exception, KeyError)
 
 

@@ -183,6 +183,16 @@ def test_a_wavelength_that_is_absurd_or_missing_is_asked_for(tmp_path: Path) -> 
     assert read_pattern(write(tmp_path, files.xrdml([PEAK], wavelength="")), "CuKa1").wavelength == KA1
 
 
+def test_cif_with_points_left_out_and_the_wavelength_in_another_block() -> None:
+    text = files.cif([PEAK]).decode().replace("50 1.0\n", ". .\n", 1)
+    stated = next(line for line in text.splitlines() if "wavelength" in line)
+    moved = text.replace(stated, "") + f"data_instrument\n{stated}\n"
+    (scan,) = read_scans(moved.encode())
+    assert len(scan.positions) == 399 and scan.wavelength == KA1
+    (scan,) = read_scans((moved + "data_another\n_diffrn_radiation_wavelength 0.7\n").encode())
+    assert scan.wavelength is None
+
+
 def test_k_beta_where_it_was_chosen() -> None:
     (scan,) = read_scans(files.rasx([PEAK], kind="Kb"))
     assert scan.wavelength == 1.392246 and scan.measurement.wavelength_source == "file: Kβ"

@@ -53,10 +53,13 @@ def read_powder_cif(text: str) -> list[Scan]:
     except (ValueError, RuntimeError) as error:
         reason = printable(" ".join(str(error).split()))[:120]
         raise PatternError(f"{NAME}: damaged or cut short ({reason}): export it again") from None
+    blocks = [_Tags(block) for block in document]
+    stated = {tags.value(name) for tags in blocks for name in _WAVELENGTHS} - {""}
     scans: list[Scan] = []
     others: list[str] = []
-    for block in document:
-        tags = _Tags(block)
+    for tags in blocks:
+        if len(stated) == 1 and not any(tags.value(name) for name in _WAVELENGTHS):
+            tags.values[_WAVELENGTHS[0]] = next(iter(stated))  # instrument and scan may have blocks of their own
         scan = _scan(tags)
         if scan is not None:
             scans.append(scan)
@@ -104,6 +107,9 @@ def _scan(tags: _Tags) -> Scan | None:
     if declared.isdigit() and int(declared) != len(counts):
         raise PatternError(f"{NAME}: {declared} points declared, the file holds {len(counts)}: export it again")
     source = next((name for name in _WAVELENGTHS if tags.value(name)), "")
+    known = np.isfinite(counts)
+    if not known.all():
+        angles, counts = angles[known], counts[known]
     wavelength, warnings = check_length(_UNCERTAINTY.sub("", tags.value(source)), "the radiation")
     if "neutron" in (tags.value("_diffrn_radiation_probe") + tags.value("_diffrn_radiation_type")).lower():
         warnings.append(_NEUTRONS)
@@ -118,7 +124,7 @@ def _scan(tags: _Tags) -> Scan | None:
 
 
 def _angles(tags: _Tags, intensity: str, n: int) -> NDArray[np.float64] | None:
-    """(n,) degrees of 2θ of the column `intensity`, or None where the block has no 2θ."""
+    """(n,) degrees of 2θ for the column `intensity`, or None where the block has no 2θ."""
     for name in _ANGLES:
         if name in tags.columns and len(tags.columns[name]) == n:
             return _floats(tags.columns[name], name)
@@ -137,7 +143,7 @@ def _angles(tags: _Tags, intensity: str, n: int) -> NDArray[np.float64] | None:
 
 def _floats(words: list[str], name: str) -> NDArray[np.float64]:
     try:
-        return np.array([_UNCERTAINTY.sub("", word) for word in words], dtype=np.float64)
+        return np.array(["nan" if word in "?." else _UNCERTAINTY.sub("", word) for word in words], dtype=np.float64)
     except ValueError:
         raise PatternError(f"{NAME}: {name} holds something that is no number: export it again") from None
 
