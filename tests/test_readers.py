@@ -96,6 +96,13 @@ def test_counts_under_start_step_stop() -> None:
         parsed("10.0 0.05 45.0 a title\n" + body)
 
 
+def test_half_of_two_columns_under_start_step_stop_is_no_grid() -> None:
+    """300 rows of two are 600 numbers, as many as the head asks for, and still angles and counts."""
+    half = "10 0.05 39.95\n" + "".join(rows().splitlines(keepends=True)[:300])
+    angles, counts = parsed(half)
+    assert np.allclose(angles, ANGLES[:300]) and np.array_equal(counts, COUNTS[:300])
+
+
 def header_and(header: str) -> str:
     return header + "\n" + rows(",")
 

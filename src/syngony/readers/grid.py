@@ -16,6 +16,7 @@ from syngony.readers.scan import stepped
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+))"
 _GRID = re.compile(rf"\s*{_NUMBER}[\s,]+{_NUMBER}[\s,]+{_NUMBER}(?:\s|,|$)")
 _HEADER_LINES = 8
+_ROWS = 4  # so many angles in a row are no accident
 _LONGEST = 60  # characters that a count and its uncertainty may take, with room
 _SMALLEST_STEP, _LARGEST_STEP = 1e-4, 1.0  # degrees
 
@@ -35,7 +36,7 @@ def read_grid(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64
             continue
         points = round((stop - start) / step) + 1
         found = _counts(lines[place + 1 :], points)
-        if found is not None:
+        if found is not None and not _has_angles(lines[place + 1 :], start, step):
             counts, footer = found
             header = [text.strip() for text in lines[: place + 1]]
             return stepped(start, step, points), counts, header + footer
@@ -46,7 +47,7 @@ def _counts(lines: list[str], points: int) -> tuple[NDArray[np.float64], list[st
     """Just `points` counts, or these and as many uncertainties, and the lines after them."""
     if not lines or sum(map(len, lines)) > _LONGEST * points + 10_000:
         return None
-    sizes = (points,) if len(lines[0].split()) == 2 else (points, 2 * points)  # two a line are angle and count
+    sizes = (points, 2 * points)
     values: list[float] = []
     for place, line in enumerate(lines):
         if len(values) in sizes and not _is_numbers(line):
@@ -61,6 +62,13 @@ def _counts(lines: list[str], points: int) -> tuple[NDArray[np.float64], list[st
     if len(values) not in sizes or not np.isfinite(values).all():
         return None
     return np.array(values[:points], dtype=np.float64), footer
+
+
+def _has_angles(lines: list[str], start: float, step: float) -> bool:
+    """Whether the lines begin with the angles of the grid: rows of angle and count, not counts alone."""
+    words = [line.replace(",", " ").split() for line in lines[:_ROWS] if _is_numbers(line)]
+    firsts = [float(row[0]) for row in words if len(row) > 1]
+    return len(firsts) == len(words) > 0 and np.allclose(firsts, stepped(start, step, len(firsts)), atol=step / 2)
 
 
 def _is_numbers(line: str) -> bool:
