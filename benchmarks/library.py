@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from string import ascii_letters
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -29,6 +28,7 @@ from library_patterns import pairs, right, samples
 from syngony.errors import SyngonyError
 from syngony.library.agreement import agreement
 from syngony.library.candidates import gather
+from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library, write_library
 from syngony.library.match import open_libraries, rank
 from syngony.library.mixture import recognise
@@ -143,18 +143,15 @@ def lab(arguments: argparse.Namespace) -> None:
     """The right phase or an isostructural relative first, on simulated scans of strained cells."""
     libraries = open_libraries(arguments.library)
     own = libraries[-1]
-    places = {identifier: i for i, identifier in enumerate(own.ids())}
+    places = set(own.ids())
     rng = np.random.default_rng(arguments.seed)
-    kinds = structure_types(own) if arguments.type else []
     p, good, system, missed = [], [], [], Counter()
     sides = ("validation", "test") if arguments.held_out else ("train", "validation", "test")
     for sample in samples(arguments.table, arguments.number, arguments.seed, sides):
         allowed: list = [None] * len(libraries)
         if sample.id in places and rng.random() < arguments.removed:
-            allowed[-1] = np.ones(len(own), bool)
-            allowed[-1][places[sample.id]] = False
-            if arguments.type:
-                allowed[-1] &= kinds != kinds[places[sample.id]]
+            without = Exclusion(ids=[sample.id], types=[(sample.space_group, sample.formula)] if arguments.type else [])
+            allowed = [without.allowed(library) for library in libraries]
         try:
             ranking = rank(Scan.from_pattern(sample.pattern), libraries, allowed)
         except SyngonyError as error:
@@ -176,18 +173,6 @@ def lab(arguments: argparse.Namespace) -> None:
     share("right, likeliest half", good_array[half])
     for reason, count in missed.items():
         print(f"{count} scans refused: {reason}")
-
-
-def structure_types(library: Library) -> np.ndarray:
-    """(n,) space group and anonymous formula of every structure, as text."""
-    from syngony.structure import reduced_formula
-
-    types = []
-    for i in range(len(library)):
-        entry = library.entry(i)
-        amounts = sorted(word.lstrip(ascii_letters) for word in reduced_formula(entry.formula).split())
-        types.append(f"{entry.space_group} {' '.join(amounts)}")
-    return np.array(types)
 
 
 def mixtures(arguments: argparse.Namespace) -> None:
