@@ -145,11 +145,12 @@ def lab(arguments: argparse.Namespace) -> None:
     own = libraries[-1]
     places = set(own.ids())
     rng = np.random.default_rng(arguments.seed)
-    p, good, system, missed = [], [], [], Counter()
+    p, good, system, removed, missed = [], [], [], [], Counter()
     sides = ("validation", "test") if arguments.held_out else ("train", "validation", "test")
     for sample in samples(arguments.table, arguments.number, arguments.seed, sides):
         allowed: list = [None] * len(libraries)
-        if sample.id in places and rng.random() < arguments.removed:
+        removed.append(sample.id in places and rng.random() < arguments.removed)
+        if removed[-1]:
             without = Exclusion(ids=[sample.id], types=[(sample.space_group, sample.formula)] if arguments.type else [])
             allowed = [without.allowed(library) for library in libraries]
         try:
@@ -163,7 +164,12 @@ def lab(arguments: argparse.Namespace) -> None:
         system.append(answer > 0 and crystal_system(answer) == crystal_system(sample.space_group))
     p_array, good_array = np.array(p), np.array(good)
     share("right phase or relative first", good_array)
+    if any(removed):
+        gone = np.array(removed)
+        share("  phase in the library", good_array[~gone])
+        share("  phase removed", good_array[gone])
     share("crystal system of the first", np.array(system))
+    print(f"calibration error {chance(p_array):.3f} by chance alone at this number")
     print(f"calibration error {expected_calibration_error(p_array, good_array):.3f}; mean p {p_array.mean():.3f}")
     for low in np.arange(0.0, 1.0, 0.1):
         inside = (p_array >= low) & (p_array < low + 0.1 + (low > 0.85))
@@ -173,6 +179,12 @@ def lab(arguments: argparse.Namespace) -> None:
     share("right, likeliest half", good_array[half])
     for reason, count in missed.items():
         print(f"{count} scans refused: {reason}")
+
+
+def chance(p: np.ndarray) -> float:
+    """The calibration error that right probabilities would show with so few scans, on average."""
+    rng = np.random.default_rng(0)
+    return float(np.mean([expected_calibration_error(p, rng.random(len(p)) < p) for _ in range(200)]))
 
 
 def mixtures(arguments: argparse.Namespace) -> None:
@@ -229,19 +241,20 @@ def report(paths: list[Path], scan: Scan, pattern: Pattern) -> None:
     libraries = [Library.load(path) for path in paths]
     loaded = time.perf_counter() - began
     recognise(pattern, libraries)  # compiled code is loaded once
-    searching, matching = [], []
+    searching, matching, busy = [], [], []
     for _ in range(5):
         began = time.perf_counter()
         for library in libraries:
             search(library, scan, 400, 2000)
         searching.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         rank(scan, libraries)
         matching.append(time.perf_counter() - began)
+        busy.append(time.process_time() - used)  # of all threads: what other programs take does not show
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, search {np.median(searching):.3f} s, "
-        f"search and judgement {np.median(matching):.3f} s, memory {memory:.2f} GB",
+        f"search and judgement {np.median(matching):.3f} s ({np.median(busy):.3f} s of cores), memory {memory:.2f} GB",
         flush=True,
     )
     os._exit(0)
