@@ -33,7 +33,7 @@ _FEW = 20_000  # structures under which a second thread costs more than it gives
 
 _NEAR, _NEAR_SHARE = 8_000, 16
 """Structures that the sharp fingerprint looks at, the best of the blurred one: so many, or this part of all. Of the
-best 400 of a sharp search of everything 9 in 10 are among the best 4,000 of the blurred one."""
+best 400 of a sharp search of everything, 19 in 20 were among the best 7,700 blurred in each of fifteen scans."""
 
 
 @dataclass(frozen=True, eq=False)
