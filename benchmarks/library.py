@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from string import ascii_letters
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -29,6 +28,7 @@ from library_patterns import pairs, right, samples
 from syngony.errors import SyngonyError
 from syngony.library.agreement import agreement
 from syngony.library.candidates import gather
+from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library, write_library
 from syngony.library.match import open_libraries, rank
 from syngony.library.mixture import recognise
@@ -143,18 +143,16 @@ def lab(arguments: argparse.Namespace) -> None:
     """The right phase or an isostructural relative first, on simulated scans of strained cells."""
     libraries = open_libraries(arguments.library)
     own = libraries[-1]
-    places = {identifier: i for i, identifier in enumerate(own.ids())}
+    places = set(own.ids())
     rng = np.random.default_rng(arguments.seed)
-    kinds = structure_types(own) if arguments.type else []
-    p, good, system, missed = [], [], [], Counter()
+    p, good, system, removed, missed = [], [], [], [], Counter()
     sides = ("validation", "test") if arguments.held_out else ("train", "validation", "test")
     for sample in samples(arguments.table, arguments.number, arguments.seed, sides):
         allowed: list = [None] * len(libraries)
-        if sample.id in places and rng.random() < arguments.removed:
-            allowed[-1] = np.ones(len(own), bool)
-            allowed[-1][places[sample.id]] = False
-            if arguments.type:
-                allowed[-1] &= kinds != kinds[places[sample.id]]
+        removed.append(sample.id in places and rng.random() < arguments.removed)
+        if removed[-1]:
+            without = Exclusion(ids=[sample.id], types=[(sample.space_group, sample.formula)] if arguments.type else [])
+            allowed = [without.allowed(library) for library in libraries]
         try:
             ranking = rank(Scan.from_pattern(sample.pattern), libraries, allowed)
         except SyngonyError as error:
@@ -166,7 +164,12 @@ def lab(arguments: argparse.Namespace) -> None:
         system.append(answer > 0 and crystal_system(answer) == crystal_system(sample.space_group))
     p_array, good_array = np.array(p), np.array(good)
     share("right phase or relative first", good_array)
+    if any(removed):
+        gone = np.array(removed)
+        share("  phase in the library", good_array[~gone])
+        share("  phase removed", good_array[gone])
     share("crystal system of the first", np.array(system))
+    print(f"calibration error {chance(p_array):.3f} by chance alone at this number")
     print(f"calibration error {expected_calibration_error(p_array, good_array):.3f}; mean p {p_array.mean():.3f}")
     for low in np.arange(0.0, 1.0, 0.1):
         inside = (p_array >= low) & (p_array < low + 0.1 + (low > 0.85))
@@ -178,16 +181,10 @@ def lab(arguments: argparse.Namespace) -> None:
         print(f"{count} scans refused: {reason}")
 
 
-def structure_types(library: Library) -> np.ndarray:
-    """(n,) space group and anonymous formula of every structure, as text."""
-    from syngony.structure import reduced_formula
-
-    types = []
-    for i in range(len(library)):
-        entry = library.entry(i)
-        amounts = sorted(word.lstrip(ascii_letters) for word in reduced_formula(entry.formula).split())
-        types.append(f"{entry.space_group} {' '.join(amounts)}")
-    return np.array(types)
+def chance(p: np.ndarray) -> float:
+    """The calibration error that right probabilities would show with so few scans, on average."""
+    rng = np.random.default_rng(0)
+    return float(np.mean([expected_calibration_error(p, rng.random(len(p)) < p) for _ in range(200)]))
 
 
 def mixtures(arguments: argparse.Namespace) -> None:
@@ -244,19 +241,20 @@ def report(paths: list[Path], scan: Scan, pattern: Pattern) -> None:
     libraries = [Library.load(path) for path in paths]
     loaded = time.perf_counter() - began
     recognise(pattern, libraries)  # compiled code is loaded once
-    searching, matching = [], []
+    searching, matching, busy = [], [], []
     for _ in range(5):
         began = time.perf_counter()
         for library in libraries:
             search(library, scan, 400, 2000)
         searching.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         rank(scan, libraries)
         matching.append(time.perf_counter() - began)
+        busy.append(time.process_time() - used)  # of all threads: what other programs take does not show
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, search {np.median(searching):.3f} s, "
-        f"search and judgement {np.median(matching):.3f} s, memory {memory:.2f} GB",
+        f"search and judgement {np.median(matching):.3f} s ({np.median(busy):.3f} s of cores), memory {memory:.2f} GB",
         flush=True,
     )
     os._exit(0)

@@ -19,6 +19,7 @@ from syngony.cli import app
 from syngony.diffraction.laboratory import Conditions, Phase, measure, tube
 from syngony.errors import InputError, LibraryError, PatternError
 from syngony.library.build import build_library
+from syngony.library.exclusion import Exclusion
 from syngony.library.judgement import judgement
 from syngony.library.match import open_libraries, rank
 from syngony.library.mixture import recognise
@@ -122,6 +123,34 @@ def test_chemistry_narrows_and_is_used_in_the_probability():
     free, hinted = syngony.match(scan)[0], syngony.match(scan, elements="only Ti,O")[0]
     assert free.name == hinted.name == "Rutile" and hinted.probability >= free.probability
     assert all("Ti" not in phase.formula for phase in syngony.match(scan, elements="not Ti"))
+
+
+def test_excluded_entries_are_not_there(small):
+    scan = scan_of(rutile())
+    for without in (
+        Exclusion(ids=["t-rutile"]),
+        Exclusion(formulas=["TiO2"]),
+        Exclusion(types=[(136, "SnO2")]),
+    ):
+        left = syngony.match(scan, small, top=20, without=without)
+        assert all(phase.id != "t-rutile" and "t-rutile" not in phase.relatives for phase in left)
+    kept = Exclusion(ids=["nobody"], formulas=["Ti2O3"], types=[(141, "TiO2"), (136, "TiO")])
+    assert syngony.match(scan, small, without=kept) == syngony.match(scan, small)
+
+
+def test_a_structure_type_is_left_out_whole(small):
+    names = np.array(small.ids())
+    assert set(names[~Exclusion(types=[(225, "MgO")]).allowed(small)]) == {"t-halite", "t-mgs", "t-cas"}
+    assert set(names[~Exclusion(formulas=["S2 Ca2"]).allowed(small)]) == {"t-cas"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"ids": "mp-1"}, "are lists"), ({"formulas": ["123"]}, "not a chemical"), ({"types": [(231, "NaCl")]}, "1..230")],
+)
+def test_an_impossible_exclusion_is_named(wrong, message):
+    with pytest.raises(InputError, match=message):
+        Exclusion(**wrong)
 
 
 @pytest.mark.parametrize(("name", "mineral", "group"), [("halite", "Halite", 225), ("quartz", "Quartz", 152)])

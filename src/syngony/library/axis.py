@@ -27,7 +27,8 @@ STEP = 0.0027
 BINS = math.ceil((math.log(Q_LAST) - math.log(Q_FIRST)) / STEP)
 TWO_THETA_RANGE = (LOWEST_TWO_THETA, HIGHEST_TWO_THETA)
 
-FINE = 16
+FINE_BITS = 4
+FINE = 1 << FINE_BITS
 """Parts of a bin in which positions are stored, so that they fit sixteen bits."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from syngony.library.file import Library
-from syngony.library.search import Found
+from syngony.library.search import Found, cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ def gather(libraries: Sequence[Library], found: Sequence[Found], strongest: int 
 
 def in_threads(work: Callable[[int, int], None], count: int) -> None:
     """Call work(begin, end) on stretches of `count` items on all cores."""
-    threads = min(os.cpu_count() or 1, max(1, count // 40))
+    threads = min(cores(), max(1, count // 40))
     if threads == 1:
         work(0, count)
         return

@@ -16,6 +16,7 @@ from syngony.library.agreement import Agreement, agreement
 from syngony.library.axis import BINS, place
 from syngony.library.candidates import Candidates, gather
 from syngony.library.chemistry import Elements
+from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library, load_library, shipped_libraries
 from syngony.library.judgement import Judgement, judgement
 from syngony.library.profile_fit import fit_profiles
@@ -148,6 +149,7 @@ def match(
     library: str | Path | Library | Sequence[str | Path | Library] | None = None,
     top: int = 5,
     elements: str | Sequence[str] | Elements | None = None,
+    without: Exclusion | None = None,
 ) -> list[KnownPhase]:
     """Known phases that explain a pattern, likeliest first.
 
@@ -156,6 +158,7 @@ def match(
         library: one or several, loaded, by path or by name; all that are shipped when omitted.
         top: at most so many.
         elements: what is known of the sample: ``"Ti,O"`` (contains), ``"only Ti,O"``, ``"not Fe"``, or a list.
+        without: entries of the libraries to pass over, as if they were not there.
 
     Raises:
         LibraryError: a library cannot be used.
@@ -166,7 +169,7 @@ def match(
 
     if top < 1:
         raise InputError(f"top = {top}: ask for at least one phase")
-    return recognise(pattern, library, elements)[:top]
+    return recognise(pattern, library, elements, without)[:top]
 
 
 def open_libraries(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from syngony.library.agreement import profile_of
 from syngony.library.chemistry import Elements
+from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import KnownPhase, Ranking, open_libraries, rank
 from syngony.library.scan import Scan
@@ -26,16 +27,17 @@ def recognise(
     pattern: Pattern,
     library: str | Path | Library | Sequence[str | Path | Library] | None = None,
     elements: str | Sequence[str] | Elements | None = None,
+    without: Exclusion | None = None,
 ) -> list[KnownPhase]:
     """Known phases of one scan, likeliest first, second components among them (see `match`)."""
     libraries = open_libraries(library)
     scan = Scan.from_pattern(pattern)
     hint = elements if elements is None or isinstance(elements, Elements) else Elements.parse(elements)
-    first = rank(scan, libraries, _allowed(libraries, hint))
+    first = rank(scan, libraries, _allowed(libraries, hint, without))
     if first is None:
         return []
     phases = [first.phase(i) for i in range(len(first.order))]
-    second = second_component(first, hint)
+    second = second_component(first, hint, without)
     if second is None:
         return phases
     further = [second.phase(i, component=2) for i in range(len(second.order))]
@@ -44,7 +46,7 @@ def recognise(
     return _merged([replace(phases[0], probability=round(shared, 4)), *phases[1:]], further)
 
 
-def second_component(first: Ranking, hint: Elements | None = None) -> Ranking | None:
+def second_component(first: Ranking, hint: Elements | None = None, without: Exclusion | None = None) -> Ranking | None:
     """A search in what the best phase of a ranking leaves; None where it leaves too little.
 
     The hint of what a sample contains is of the whole sample: the second phase need not have all of it.
@@ -55,11 +57,17 @@ def second_component(first: Ranking, hint: Elements | None = None) -> Ranking | 
     fitted = profile_of(first.candidates, first.refined, first.agreement, first.scan, best)
     rest: Scan = first.scan.without(fitted)
     looser = None if hint is None else replace(hint, contains=frozenset())
-    return rank(rest, first.libraries, _allowed(first.libraries, looser))
+    return rank(rest, first.libraries, _allowed(first.libraries, looser, without))
 
 
-def _allowed(libraries: Sequence[Library], hint: Elements | None) -> list[NDArray[np.bool_] | None]:
-    return [None if hint is None else hint.allowed(library) for library in libraries]
+def _allowed(
+    libraries: Sequence[Library], hint: Elements | None, without: Exclusion | None
+) -> list[NDArray[np.bool_] | None]:
+    masks: list[NDArray[np.bool_] | None] = []
+    for library in libraries:
+        rules = [rule.allowed(library) for rule in (hint, without) if rule is not None]
+        masks.append(np.logical_and.reduce(rules) if rules else None)
+    return masks
 
 
 def _merged(first: list[KnownPhase], second: list[KnownPhase]) -> list[KnownPhase]:
