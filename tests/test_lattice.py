@@ -23,7 +23,7 @@ from syngony.lattice.merit import de_wolff, smith_snyder
 from syngony.lattice.predicted import CUBIC, MONOCLINIC, TRICLINIC, predict
 from syngony.lines import Lines
 from syngony.structure import Structure
-from syngony.unit_cell import UnitCell, metric_of, parameters_of
+from syngony.unit_cell import CENTRINGS, UnitCell, metric_of, parameters_of
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 CU = 1.540598
@@ -160,6 +160,17 @@ def test_the_time_budget_is_kept():
     assert time.perf_counter() - began < 2.0
 
 
+def test_no_cell_is_larger_than_the_limits():
+    lines = Lines.from_positions(two_theta_of(KNOWN["forsterite"], 25), CU)
+    assert index_lines(lines, 5.0).cells[0].cell.volume == pytest.approx(289.6, abs=0.5)
+    for limits in ({"max_volume": 200.0}, {"max_axis": 8.0}):
+        for cell in index_lines(lines, 1.0, **limits).cells:
+            assert cell.cell.primitive_volume <= limits.get("max_volume", 4000.0)
+            assert max(parameters_of(reduced_metric(cell.cell.primitive_metric))[:3]) <= limits.get("max_axis", 60.0)
+    with pytest.raises(syngony.SyngonyError, match="max_volume is 0"):
+        index_lines(lines, 1.0, max_volume=0.0)
+
+
 def test_search_lattices_takes_lines_in_any_order():
     angles = two_theta_of(KNOWN["zincite"], 20)[::-1]
     cells = search_lattices(angles, "CuKa1", time_budget=10.0)
@@ -198,6 +209,35 @@ def test_the_bravais_lattice_of_a_primitive_cell(name):
     assert (cell.lattice_system, cell.centring) == (truth.lattice_system, truth.centring)
     assert cell.volume == pytest.approx(truth.volume, rel=1e-6)
     assert same_lattice(cell.primitive_metric, truth.primitive_metric, 1e-5, 1e-3)
+
+
+@given(
+    st.sampled_from([(system, centring) for system, letters in CENTRINGS.items() for centring in letters]),
+    st.permutations([3.1, 4.7, 7.3]),
+    st.sampled_from([97.3, 103.9, 112.1]),
+    st.lists(st.tuples(st.permutations([0, 1, 2]), st.sampled_from([-1, 1])), max_size=4),
+)
+@settings(max_examples=150, deadline=None)
+def test_each_of_the_fourteen_lattices_is_told_from_any_primitive_cell(lattice, lengths, beta, shears):
+    system, centring = lattice
+    (a, b, c), angles = lengths, (90.0, 90.0, 90.0)
+    if system in ("cubic", "tetragonal", "rhombohedral", "hexagonal"):
+        b = a
+    if system == "cubic":
+        c = a
+    if system in ("rhombohedral", "hexagonal"):
+        angles = (90.0, 90.0, 120.0)
+    elif system in ("monoclinic", "triclinic"):
+        angles = (90.0 if system == "monoclinic" else 83.0, beta, 90.0 if system == "monoclinic" else 101.0)
+    metric = UnitCell(a, b, c, *angles, centring, system).primitive_metric
+    for (i, j, _), sign in shears:
+        change = np.eye(3)
+        change[i, j] = sign
+        metric = change @ metric @ change.T
+    cells = [unit_cell(*near) for near in bravais_lattices(metric)]
+    true = [cell for cell in cells if same_lattice(cell.primitive_metric, metric, 1e-6, 1e-4)]
+    # A higher lattice may be near, but what is this lattice to the last digit has no higher name.
+    assert (true[0].lattice_system, true[0].centring) == (system, centring)
 
 
 def test_lines_that_obey_a_sublattice_show_the_smaller_cell():

@@ -30,6 +30,8 @@ def index(
         bool, typer.Option("--lines", help="The files list lines: 2θ in degrees and, if known, intensity.")
     ] = False,
     budget: Annotated[float, typer.Option(min=0.0, help="Seconds for each file; 0 is no limit.")] = 30.0,
+    max_volume: Annotated[float, typer.Option(min=1.0, help="Largest primitive cell, Å^3.")] = 4000.0,
+    max_axis: Annotated[float, typer.Option(min=1.0, help="Longest axis of the reduced cell, Å.")] = 60.0,
 ) -> None:
     """Find the unit cells that explain powder scans, best first."""
     from syngony.cli.progress import progress_bar
@@ -42,13 +44,14 @@ def index(
     except SyngonyError as error:
         complain(str(error))
         raise typer.Exit(2) from None
+    limits = {"time_budget": budget or None, "max_volume": max_volume, "max_axis": max_axis}
     results: list[dict[str, Any]] = []
     failed = False
     with progress_bar("indexing", "scans") as update:
         for done, path in enumerate(files):
             if len(files) > 1:
                 update(done, len(files))
-            for result, text in _index_file(path, wavelength, lines, budget or None):
+            for result, text in _index_file(path, wavelength, lines, limits):
                 failed = failed or result["error"] is not None
                 if not json_output and text:
                     print_lines([("", "")] * bool(results) + text)
@@ -60,7 +63,7 @@ def index(
 
 
 def _index_file(
-    path: Path, wavelength: str | None, listed: bool, budget: float | None
+    path: Path, wavelength: str | None, listed: bool, limits: dict[str, Any]
 ) -> list[tuple[dict[str, Any], list[tuple[str, str]]]]:
     """What is said of each scan of a file, as plain values and as lines to read."""
     from syngony.errors import SyngonyError
@@ -69,11 +72,11 @@ def _index_file(
 
     try:
         if listed:
-            return [_index_lines(str(path), read_lines(path, wavelength), None, budget)]
+            return [_index_lines(str(path), read_lines(path, wavelength), None, limits)]
         patterns = read_patterns(path, wavelength)
     except (SyngonyError, OSError, MemoryError) as error:
         return [_failed(str(path), error)]
-    return [_index_lines(name_in_file(path, pattern), None, pattern, budget) for pattern in patterns]
+    return [_index_lines(name_in_file(path, pattern), None, pattern, limits) for pattern in patterns]
 
 
 def _failed(name: str, error: Exception) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -84,7 +87,7 @@ def _failed(name: str, error: Exception) -> tuple[dict[str, Any], list[tuple[str
 
 
 def _index_lines(
-    name: str, listed: Lines | None, pattern: Pattern | None, budget: float | None
+    name: str, listed: Lines | None, pattern: Pattern | None, limits: dict[str, Any]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """What is said of a list of lines, or of a pattern and the lines in it."""
     from syngony.absences.ranking import rank_extinction_groups, rank_from_lines
@@ -96,7 +99,7 @@ def _index_lines(
         if pattern is not None:
             listed = find_lines(pattern)
         assert listed is not None
-        found = index_lines(listed, budget)
+        found = index_lines(listed, **limits)
         groups: tuple[ExtinctionGroup, ...] = ()
         if found.cells:
             first = found.cells[0]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syngony.lattice.comparison import reduced_metric
+from syngony.lattice.lattice_symmetry import lattices_near
 from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRICLINIC
 from syngony.unit_cell import UnitCell, parameters_of
 
-_TOLERANCES = (0.002, 0.008, 0.025)
-"""Relative to the mean axis: how far a metric may be from a symmetry that is then tried on the lines."""
+_TOLERANCES = (0.025, 0.008, 0.002)
+"""Radians: how far a metric may be from a symmetry that is then tried on the lines."""
 
-_LAST_OF_SYSTEM = ((2, TRICLINIC), (15, MONOCLINIC), (74, ORTHORHOMBIC), (142, TETRAGONAL), (194, HEXAGONAL))
 _SYSTEM_NAMES = {
     CUBIC: "cubic", TETRAGONAL: "tetragonal", HEXAGONAL: "hexagonal", ORTHORHOMBIC: "orthorhombic",
     MONOCLINIC: "monoclinic", TRICLINIC: "triclinic",
@@ -35,6 +33,8 @@ def _moduli() -> Iterator[tuple[int, NDArray[np.int64]]]:
 
 
 SUBLATTICES = tuple(_moduli())
+_MODULI = np.array([modulus for modulus, _ in SUBLATTICES])
+_CONDITIONS = np.array([u for _, u in SUBLATTICES])
 
 
 def reciprocal_metric_of(symmetry: int, p: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -88,9 +88,10 @@ def finer_lattices(
         share: of the weight, that must obey the condition of the sublattice.
     """
     found: list[NDArray[np.floating]] = []
-    for modulus, u in SUBLATTICES:
-        obeys = (hkl @ u) % modulus == 0
-        if weight[obeys].sum() >= share * weight.sum():
+    obeys = (hkl @ _CONDITIONS.T) % _MODULI == 0
+    enough = weight @ obeys >= share * weight.sum()
+    for (modulus, u), kept in zip(SUBLATTICES, enough.tolist(), strict=True):
+        if kept:
             pivot = int(np.argmax(u != 0))
             row = (u * pow(int(u[pivot]), -1, modulus)) % modulus
             basis = np.eye(3)
@@ -114,37 +115,10 @@ def doubled_lattices(metric: NDArray[np.floating]) -> list[NDArray[np.floating]]
 
 
 def bravais_lattices(metric: NDArray[np.floating]) -> list[tuple[int, str, NDArray[np.floating]]]:
-    """Bravais lattices near a primitive metric (3, 3, Å^2): (symmetry, centring, parameters), highest first.
-
-    spglib names the symmetry of the lattice at several tolerances and gives its conventional axes.
-    """
-    import spglib
-
+    """Bravais lattices near a primitive metric (3, 3, Å^2): (symmetry, centring, parameters), highest first."""
     metric = reduced_metric(metric)
-    vectors = np.linalg.cholesky(metric)
-    mean = float(np.sqrt(np.diag(metric)).mean())
-    found: list[tuple[int, str, NDArray[np.floating]]] = []
-    for tolerance in sorted(_TOLERANCES, reverse=True):
-        dataset = None
-        # spglib 2.7+ raises errors of its own where earlier versions return None, and warns of those to come.
-        with warnings.catch_warnings(), contextlib.suppress(Exception):
-            warnings.simplefilter("ignore")
-            cell = (vectors.tolist(), [[0.0, 0.0, 0.0]], [1])
-            dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance * mean)
-        if dataset is None:
-            continue
-        number = int(dataset.number)
-        symmetry = next((system for last, system in _LAST_OF_SYSTEM if number <= last), CUBIC)
-        centring = dataset.international[0]
-        axes = np.linalg.inv(dataset.transformation_matrix).T
-        conventional = axes @ metric @ axes.T
-        if symmetry == TRICLINIC:
-            conventional, centring = metric, "P"
-        p = parameters_from(symmetry, np.linalg.inv(conventional))
-        if not any(symmetry == s and centring == c for s, c, _ in found):
-            found.append((symmetry, centring, p))
-        if symmetry == TRICLINIC:  # a smaller tolerance finds no more
-            break
-    if not any(symmetry == TRICLINIC for symmetry, _, _ in found):
-        found.append((TRICLINIC, "P", parameters_from(TRICLINIC, np.linalg.inv(metric))))
-    return found
+    found = [
+        (symmetry, centring, parameters_from(symmetry, np.linalg.inv(axes @ metric @ axes.T)))
+        for symmetry, centring, axes in lattices_near(metric, _TOLERANCES)
+    ]
+    return [*found, (TRICLINIC, "P", parameters_from(TRICLINIC, np.linalg.inv(metric)))]

@@ -35,8 +35,9 @@ from syngony.lattice.trials import Observed
 from syngony.unit_cell import CENTRING_VECTORS, UnitCell
 
 _CAPACITY = 20000
-_CELLS = 8192
+_CELLS = 2048
 _ROUNDS = 4
+_SETTLED, _SETTLED_SHIFT = 1e-6, 1e-4  # relative, and degrees: another round changes nothing
 _PRICE_OF_PSEUDO_TRANSLATION = 1.5  # about one crystal in five
 _MODULI = np.array([modulus for modulus, _ in SUBLATTICES])
 _CONDITIONS = np.array([u for _, u in SUBLATTICES])
@@ -94,7 +95,8 @@ def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, obse
     shifted = np.empty(m)
     normal, right, row = np.zeros((7, 7)), np.zeros(7), np.zeros(7)
     table = np.zeros(_CELLS, np.int64)
-    limit, n = 0.0, 0
+    limit, n, settled = 0.0, 0, False
+    before = np.zeros(6)
     for round_ in range(_ROUNDS + 1):
         for j in range(m):
             shifted[j] = (math.sin(math.radians(0.5 * (two_theta[j] - zero))) / half_lambda) ** 2
@@ -105,8 +107,9 @@ def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, obse
             return zero, -math.inf, 0, 0
         if match(q, hkl, n, shifted, observed.reach, table, limit, index, error) <= size:
             return zero, -math.inf, 0, 0
-        if round_ == _ROUNDS:
+        if round_ == _ROUNDS or settled:
             break
+        before[:] = p
         # The prior holds the whole shift, so its pull is towards zero, not towards the last value.
         for j in range(m):
             shifted[j] += observed.slope[j] * zero
@@ -115,6 +118,9 @@ def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, obse
         )
         if not done:
             return zero, -math.inf, 0, 0
+        settled = spread == 0 or abs(zero_new - zero) < _SETTLED_SHIFT
+        for i in range(size):
+            settled = settled and abs(p[i] - before[i]) < _SETTLED * (p[0] + p[1] + p[2])
         if spread > 0:
             zero = max(-0.4, min(0.4, zero_new))
     lines = distinct(q, n, resolution)
@@ -155,8 +161,7 @@ class Judge:
         )  # fmt: skip
         if not math.isfinite(odds):
             return None
-        explained = _on_primitive_axes(index[np.isfinite(error)], centring)
-        odds += _pseudo_translation(explained, _on_primitive_axes(hkl[:n], centring))
+        odds += _pseudo_translation(index[np.isfinite(error)], hkl[:n], centring)
         odds -= _emptiness(symmetry, lines / m)
         cell = unit_cell(symmetry, centring, p)
         q = (np.sin(np.radians(0.5 * (self.two_theta - zero))) / (0.5 * self.wavelength)) ** 2
@@ -164,11 +169,23 @@ class Judge:
             symmetry, centring, p, zero, odds, index, error, q, lines, reduced_metric(cell.primitive_metric)
         )
 
-    def family(self, symmetry: int, parameters: NDArray[np.floating], zero: float) -> list[Candidate]:
-        """Every Bravais lattice near a primitive cell, and near its finer lattices, refined and scored."""
+    def family(
+        self, symmetry: int, parameters: NDArray[np.floating], zero: float, known: set[tuple[int, float]] | None = None
+    ) -> list[Candidate]:
+        """Every Bravais lattice near a primitive cell, and near its finer lattices, refined and scored.
+
+        Args:
+            symmetry, parameters, zero: of the cell.
+            known: starts whose families are known, which is noted: they are found again at other zero shifts.
+        """
         start = self.judge(symmetry, "P", parameters, zero)
         if start is None:
             return []
+        if known is not None:
+            key = symmetry, round(start.log_odds, 2)
+            if key in known:
+                return []
+            known.add(key)
         found: list[Candidate] = [start]
         metrics = [np.linalg.inv(reciprocal_metric_of(symmetry, start.parameters))]
         indexed = start.indexed
@@ -213,20 +230,34 @@ def _emptiness(symmetry: int, ratio: float) -> float:
     return 0.5 * max(0.0, (math.log(max(ratio, 1e-3)) - mean) / deviation) ** 2
 
 
-def _pseudo_translation(hkl: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+def _pseudo_translation(hkl: NDArray[np.int64], predicted: NDArray[np.int64], centring: str) -> float:
     """What the odds gain when the lines favour a sublattice of the reciprocal lattice, as superstructures do.
 
     Lines are inside one of the sublattices of index 2 and 3 with an unknown probability (evenly drawn) instead of
     the share of predicted lines that are inside; that there is such a preference at all has its price.
 
     Args:
-        hkl, predicted: (n, 3) and (m, 3) indices on primitive axes, of the lines and of all that are predicted.
+        hkl, predicted: (n, 3) and (m, 3) indices of the lines and of all that are predicted.
+        centring: of the axes of the indices.
     """
-    n, gain = len(hkl), 0.0
-    lines, every = hkl @ _CONDITIONS.T % _MODULI == 0, predicted @ _CONDITIONS.T % _MODULI == 0
-    for inside, share in zip(lines.sum(0).tolist(), every.mean(0).tolist(), strict=True):
-        if not 0.0 < share < 1.0:
+    # Indices on primitive axes are integers, sums of thirds and halves: six times them are, without rounding.
+    basis = np.round(6.0 * CENTRING_VECTORS[centring]).astype(np.int64)
+    return float(_preference(hkl, predicted, _CONDITIONS @ basis, _MODULI))
+
+
+@njit(cache=True, error_model="numpy")
+def _preference(hkl, predicted, conditions, moduli):
+    gain, n, m = 0.0, hkl.shape[0], predicted.shape[0]
+    for c in range(moduli.shape[0]):
+        u, v, w, modulus = conditions[c, 0], conditions[c, 1], conditions[c, 2], 6 * moduli[c]
+        inside, every = 0, 0
+        for j in range(n):
+            inside += (u * hkl[j, 0] + v * hkl[j, 1] + w * hkl[j, 2]) % modulus == 0
+        for j in range(m):
+            every += (u * predicted[j, 0] + v * predicted[j, 1] + w * predicted[j, 2]) % modulus == 0
+        if every in (0, m):
             continue
+        share = every / m
         beta = math.lgamma(inside + 1) + math.lgamma(n - inside + 1) - math.lgamma(n + 2)
         even = inside * math.log(share) + (n - inside) * math.log(1.0 - share)
         gain = max(gain, beta - even - _PRICE_OF_PSEUDO_TRANSLATION)

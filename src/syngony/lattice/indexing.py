@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from syngony.errors import InputError
 from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.merit import de_wolff, smith_snyder
 from syngony.lattice.refinement import standard_uncertainties
@@ -20,6 +21,9 @@ from syngony.unit_cell import LATTICE_SYSTEMS, UnitCell
 
 DEFAULT_BUDGET = 30.0
 """Seconds for one pattern."""
+
+MAX_VOLUME, MAX_AXIS = 4000.0, 60.0
+"""Å^3 of the primitive cell and Å of the longest axis of the reduced cell."""
 
 LEAST_SCORE = 2.0
 """Cells whose odds are below a hundred to one are not shown."""
@@ -132,14 +136,25 @@ class Indexing:
         }
 
 
-def index_pattern(pattern: Pattern, time_budget: float | None = DEFAULT_BUDGET) -> Indexing:
+def index_pattern(
+    pattern: Pattern,
+    time_budget: float | None = DEFAULT_BUDGET,
+    *,
+    max_volume: float = MAX_VOLUME,
+    max_axis: float = MAX_AXIS,
+) -> Indexing:
     """Find the lines of a pattern, and the cells that explain them.
 
     Args:
         pattern: the scan.
         time_budget: seconds; the best cells found by then are returned. None is no limit.
+        max_volume: Å^3, of the primitive cell.
+        max_axis: Å, of the reduced cell.
+
+    Raises:
+        InputError: a limit is not above zero.
     """
-    return index_lines(find_lines(pattern), time_budget)
+    return index_lines(find_lines(pattern), time_budget, max_volume=max_volume, max_axis=max_axis)
 
 
 def search_lattices(
@@ -148,6 +163,9 @@ def search_lattices(
     intensity: ArrayLike | None = None,
     time_budget: float | None = None,
     position_uncertainty: ArrayLike = 0.02,
+    *,
+    max_volume: float = MAX_VOLUME,
+    max_axis: float = MAX_AXIS,
 ) -> list[IndexedCell]:
     """Unit cells that explain a list of lines, best first.
 
@@ -157,29 +175,48 @@ def search_lattices(
         intensity: (n,) any scale, if known.
         time_budget: seconds; None is no limit.
         position_uncertainty: degrees, one for all or (n,).
+        max_volume: Å^3, of the primitive cell.
+        max_axis: Å, of the reduced cell.
 
     Raises:
         LineError: the list is none.
+        InputError: a limit is not above zero.
         WavelengthError: the wavelength is absurd or unknown.
     """
     lines = Lines.from_positions(two_theta, wavelength, intensity, position_uncertainty)
-    return list(index_lines(lines, time_budget).cells)
+    return list(index_lines(lines, time_budget, max_volume=max_volume, max_axis=max_axis).cells)
 
 
-def index_lines(lines: Lines, time_budget: float | None = DEFAULT_BUDGET, zero_shift: bool = True) -> Indexing:
+def index_lines(
+    lines: Lines,
+    time_budget: float | None = DEFAULT_BUDGET,
+    zero_shift: bool = True,
+    *,
+    max_volume: float = MAX_VOLUME,
+    max_axis: float = MAX_AXIS,
+) -> Indexing:
     """Search the cells that explain lines.
 
     Args:
         lines: found, or given.
         time_budget: seconds; None is no limit.
         zero_shift: False for lines that have none: they are exact, or a standard was mixed in.
+        max_volume: Å^3, of the primitive cell.
+        max_axis: Å, of the reduced cell.
+
+    Raises:
+        InputError: a limit is not above zero.
     """
+    for limit, what in ((max_volume, "max_volume"), (max_axis, "max_axis")):
+        if not limit > 0:
+            raise InputError(f"{what} is {limit:g}: it must be above zero")
     reason = too_few(lines) or orders_of_one_spacing(lines)
     if reason is not None:
         return Indexing(lines, (), reason)
     settings = SearchSettings(
-        time_budget=time_budget, zero_spread=0.07 if zero_shift else 0.0, systems=symmetries_within_reach(len(lines))
-    )
+        time_budget, max_volume=max_volume, max_axis=max_axis, zero_spread=0.07 if zero_shift else 0.0,
+        systems=symmetries_within_reach(len(lines)),
+    )  # fmt: skip
     stray = stray_probability(lines)
     fitted = np.isfinite(lines.significance)
     uncertainty = np.where(fitted, np.hypot(lines.position_uncertainty, _ALIGNMENT), lines.position_uncertainty)

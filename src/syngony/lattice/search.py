@@ -53,8 +53,11 @@ _UNEXPLAINED = (0.45, 0.4, 0.4, 0.3, 0.25, 0.25)
 where parameters are few."""
 
 _ORDER = ((CUBIC, TETRAGONAL, HEXAGONAL), (ORTHORHOMBIC,), (MONOCLINIC,), (TRICLINIC,))
+_SHARES = (0.3, 0.55, 0.85, 1.0)
+"""Of the time budget, by when each of these must end: a short budget is not spent on high symmetries alone."""
 
-_ZONES, _ZONES_A_PORTION = 600, 25
+_ZONE_PASSES, _ZONES_A_PORTION = ((0, 120), (120, 600)), 25
+_MOST_BASIS_LINES = 14
 _LIKELIEST_SHIFTS = 5
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
@@ -79,6 +82,11 @@ class SearchSettings:
     zero_spread: float = 0.06
     systems: tuple[int, ...] = (CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC, MONOCLINIC, TRICLINIC)
 
+    def allow(self, candidate: Candidate) -> bool:
+        """Whether a lattice is within the limits."""
+        volume = math.sqrt(max(0.0, float(np.linalg.det(candidate.metric))))
+        return volume <= self.max_volume and float(candidate.metric.max()) <= self.max_axis**2
+
 
 @dataclass
 class _State:
@@ -87,6 +95,7 @@ class _State:
     deadline: float
     found: list[Candidate] = field(default_factory=list)
     enlarged: list[Candidate] = field(default_factory=list)
+    starts: set[tuple[int, float]] = field(default_factory=set)
 
     def is_enlarged(self, candidate: Candidate) -> bool:
         """Whether the multiples of a lattice have been tried, which is noted."""
@@ -118,28 +127,43 @@ def search(
         settings: limits.
     """
     began = time.perf_counter()
-    deadline = began + settings.time_budget if settings.time_budget is not None else math.inf
+    budget = settings.time_budget if settings.time_budget is not None else math.inf
     n = min(len(two_theta), MOST_JUDGED)
     judge = judge_of(two_theta[:n], wavelength, uncertainty[:n], weight[:n], stray[:n], settings)
-    state = _State(judge, settings, deadline)
+    state = _State(judge, settings, began + budget)
     sure = trial_lines(stray)
-    for systems in _ORDER:
+    likely: list[tuple[float, Observed, NDArray[np.float64]]] = []
+    for systems, share in zip(_ORDER, _SHARES, strict=True):
+        state.deadline = began + share * budget
         wanted = [x for x in systems if x in settings.systems and len(sure) > PARAMETERS[x]]
         if not wanted:
             continue
         oblique = wanted[0] in (MONOCLINIC, TRICLINIC)
         some = (wavelength, uncertainty[sure], weight[sure], stray[sure])
-        shifts = [(zero, observe(two_theta[sure] - zero, *some, roam)) for zero, roam in _shifts(settings, oblique)]
+        if oblique and not likely:
+            likely = _likeliest_shifts(
+                [(zero, observe(two_theta[sure] - zero, *some, roam)) for zero, roam in _shifts(settings, oblique)],
+                state,
+            )
+        rounds: Iterator[tuple[float, Observed, NDArray[np.float64] | None]]
         if oblique:
-            shifts = sorted(shifts, key=lambda pair: -_zone_evidence(pair[1]))[:_LIKELIEST_SHIFTS]
-        for zero, seen in shifts:
+            rounds = _oblique_rounds(wanted[0], likely)
+        else:
+            rounds = (
+                (zero, observe(two_theta[sure] - zero, *some, roam), None) for zero, roam in _shifts(settings, False)
+            )
+        for zero, seen, some_zones in rounds:
             work = new_work(seen, _STAGES, _WIDER if oblique else (1.0, 1.0, 1.0))
             for symmetry in wanted:
-                _harvest(state, symmetry, _run(symmetry, seen, work, state), zero)
-                if state.out_of_time or (symmetry == CUBIC and beyond_doubt(state.found, judge)):
+                _harvest(state, symmetry, _run(symmetry, seen, work, state, some_zones), zero)
+                if symmetry == CUBIC and beyond_doubt(state.found, judge):
                     return state.found
+                if state.out_of_time:
+                    break
             if beyond_doubt(state.found, judge):
                 return state.found
+            if state.out_of_time:
+                break
     return state.found
 
 
@@ -154,10 +178,34 @@ def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]
     return [(zero, 0.008 if oblique else 0.018) for zero in grid]
 
 
-def _zone_evidence(observed: Observed, best: int = 20) -> float:
-    """How well the best zones of some lines explain them: a wrong zero shift spoils all zones."""
-    found = zones(observed, min(len(observed.q), 14), _PLANE_ANGLES[:3])
-    return float(found[:best, 3].mean()) if len(found) else 0.0
+def _likeliest_shifts(
+    shifts: list[tuple[float, Observed]], state: _State, best: int = 20
+) -> list[tuple[float, Observed, NDArray[np.float64]]]:
+    """The shifts whose best zones explain the lines best, with their zones: a wrong zero shift spoils all zones."""
+    with_zones: list[tuple[float, Observed, NDArray[np.float64]]] = []
+    for zero, seen in sorted(shifts, key=lambda shift: abs(shift[0])):
+        if not (with_zones and state.out_of_time):
+            with_zones.append((zero, seen, zones(seen, _basis_lines(seen), _PLANE_ANGLES[:3])))
+    with_zones.sort(key=lambda shift: -float(shift[2][:best, 3].mean()) if len(shift[2]) else 0.0)
+    return with_zones[:_LIKELIEST_SHIFTS]
+
+
+def _oblique_rounds(
+    symmetry: int, likely: list[tuple[float, Observed, NDArray[np.float64]]]
+) -> Iterator[tuple[float, Observed, NDArray[np.float64]]]:
+    """(zero shift, lines, zones): the best zones of every shift, then the others."""
+    every: dict[float, NDArray[np.float64]] = {}
+    for start, end in _ZONE_PASSES:
+        for zero, seen, simple in likely:
+            if zero not in every:
+                # The third axis of a triclinic lattice takes its angles from lines too: simple planes must do.
+                every[zero] = simple if symmetry == TRICLINIC else zones(seen, _basis_lines(seen), _PLANE_ANGLES)
+            if start < len(every[zero]):
+                yield zero, seen, every[zero][start:end]
+
+
+def _basis_lines(seen: Observed) -> int:
+    return min(len(seen.q), _MOST_BASIS_LINES)
 
 
 def judge_of(two_theta, wavelength, uncertainty, weight, stray, settings: SearchSettings) -> Judge:
@@ -201,15 +249,15 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
             break
         family = [
             candidate
-            for candidate in state.judge.family(symmetry, pool.parameters[place], zero)
-            if candidate.metric.max() <= state.settings.max_axis**2
+            for candidate in state.judge.family(symmetry, pool.parameters[place], zero, state.starts)
+            if state.settings.allow(candidate)
         ]
         state.found += family
         best = max([best, *(c.log_odds for c in family)])
     if state.found and not math.isinf(best) and not state.out_of_time:
         first = max(state.found, key=lambda c: c.log_odds)
         if first.log_odds > 0 and not first.indexed.all() and not state.is_enlarged(first):
-            state.found += state.judge.enlarged(first)
+            state.found += [c for c in state.judge.enlarged(first) if state.settings.allow(c)]
 
 
 def ranked(found: list[Candidate], most: int = 20) -> list[Candidate]:
@@ -233,11 +281,13 @@ def beyond_doubt(found: list[Candidate], judge: Judge) -> bool:
     return bool(lines >= 10 and explained >= 0.93 and best.log_odds > 1.5 * lines and best.predicted < 3 * lines)
 
 
-def _run(symmetry: int, observed: Observed, work: Work, state: _State) -> Pool:
+def _run(
+    symmetry: int, observed: Observed, work: Work, state: _State, some_zones: NDArray[np.float64] | None = None
+) -> Pool:
     """All trials of one metric symmetry."""
     pool = new_pool()
     least, most = _volume_limits(symmetry, observed, state.settings)
-    for trials in _portions(symmetry, observed, work, pool, least, most, _UNEXPLAINED[symmetry]):
+    for trials in _portions(symmetry, observed, work, pool, least, most, _UNEXPLAINED[symmetry], some_zones):
         if state.out_of_time or pool.score.max() > _CERTAIN * len(observed.q):
             break
         trials()
@@ -255,7 +305,7 @@ def _volume_limits(symmetry: int, observed: Observed, settings: SearchSettings) 
     return 1.0 / largest**2, 1.0 / smallest**2
 
 
-def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Iterator[Callable[[], None]]:
+def _portions(symmetry, observed, work, pool, least, most, unexplained, some_zones) -> Iterator[Callable[[], None]]:
     """The trials of one symmetry in portions of some milliseconds, the likeliest first."""
     n = len(observed.q)
     rest = (observed, work, pool, least, most, unexplained)
@@ -270,9 +320,8 @@ def _portions(symmetry, observed, work, pool, least, most, unexplained) -> Itera
             for squares in (_SQUARES, _SQUARES_F):
                 yield partial(orthorhombic_trials, first, second, min(n, 9), *rest, squares)
     else:
-        oblique = zones(observed, min(n, 14), _PLANE_ANGLES if symmetry == MONOCLINIC else _PLANE_ANGLES[:3])
-        for start in range(0, min(len(oblique), _ZONES), _ZONES_A_PORTION):
-            yield partial(_oblique_trials, symmetry, oblique[start : start + _ZONES_A_PORTION], rest)
+        for start in range(0, len(some_zones), _ZONES_A_PORTION):
+            yield partial(_oblique_trials, symmetry, some_zones[start : start + _ZONES_A_PORTION], rest)
 
 
 def _oblique_trials(symmetry, some_zones, rest) -> None:
