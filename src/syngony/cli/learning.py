@@ -85,6 +85,9 @@ def evaluate(
     budget: Annotated[float, typer.Option(help="Seconds of the lattice search, a pattern.")] = DEFAULT_BUDGET,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the sample and the laboratory.")] = 0,
+    known: Annotated[
+        bool, typer.Option("--known", help="Leave the compounds of --structures in the libraries; they are taken out.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for an HTML report; an interrupted run goes on there.")
@@ -102,7 +105,7 @@ def evaluate(
     with progress_bar("evaluating", "patterns") as update:
         common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}
         if structures is not None:
-            report = evaluate_structures(witnesses, structures, conditions, seed=seed, **common)  # type: ignore[arg-type]
+            report = evaluate_structures(witnesses, structures, conditions, seed=seed, known=known, **common)  # type: ignore[arg-type]
         else:
             assert patterns is not None
             report = evaluate_patterns(witnesses, patterns, **common)

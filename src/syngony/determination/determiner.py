@@ -12,6 +12,7 @@ from syngony.determination.result import Determination
 from syngony.determination.verdict import determination_of
 from syngony.errors import InputError
 from syngony.inference import DEFAULT_MODEL, Network
+from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import open_libraries
 from syngony.pattern import Pattern
@@ -66,9 +67,9 @@ class Determiner:
         """What is said of a pattern whose evidence was weighed."""
         return determination_of(pattern, evidence, posterior, self.model, "lattice" in self.kinds)
 
-    def weigh(self, pattern: Pattern) -> tuple[Evidence, Posterior]:
-        """The evidence of a pattern and what it adds up to."""
-        evidence = gather(pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds)
+    def weigh(self, pattern: Pattern, without: Exclusion | None = None) -> tuple[Evidence, Posterior]:
+        """The evidence of a pattern and what it adds up to; the libraries as if they had no entry of `without`."""
+        evidence = gather(pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds, without)
         return evidence, combine(evidence)
 
 

@@ -14,6 +14,7 @@ from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import ExtinctionGroup
 from syngony.inference import Network, Scores
 from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern
+from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import KnownPhase, match
 from syngony.lines.lines import LineError
@@ -69,6 +70,7 @@ def gather(
     libraries: Sequence[Library] | None,
     time_budget: float | None,
     lattice: bool = True,
+    without: Exclusion | None = None,
 ) -> Evidence:
     """Ask each witness for itself.
 
@@ -78,6 +80,7 @@ def gather(
         libraries: None not to ask them.
         time_budget: seconds of the lattice search.
         lattice: False not to search one.
+        without: entries of the libraries to pass over.
 
     Raises:
         PatternError: the network sees nothing of the scan.
@@ -95,7 +98,7 @@ def gather(
     phases: tuple[KnownPhase, ...] | None = None
     if libraries:
         try:
-            phases = tuple(match(pattern, libraries, PHASES))
+            phases = tuple(match(pattern, libraries, PHASES, without=without))
         except PatternError as error:
             phases = ()
             notes.append(str(error))

@@ -17,6 +17,7 @@ from syngony.determination.posterior import Posterior
 from syngony.errors import InputError, PatternError, StructureError
 from syngony.evaluation.labelled import LabelledPattern
 from syngony.inference import Scores
+from syngony.library.exclusion import Exclusion
 
 Progress = Callable[[int, int], None]
 
@@ -157,7 +158,8 @@ def _answer_of_worker(place: int) -> Answer:
 def _answer(determiner: Determiner, patterns: Patterns, place: int) -> Answer:
     try:
         item = patterns[place]
-        evidence, posterior = determiner.weigh(item.pattern)
+        without = Exclusion(formulas=[item.kin]) if item.unknown and item.kin else None
+        evidence, posterior = determiner.weigh(item.pattern, without)
     except (StructureError, PatternError) as error:
         return Answer(place, "", skipped=str(error))
     said = determiner.verdict(item.pattern, evidence, posterior)

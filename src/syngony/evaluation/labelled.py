@@ -31,12 +31,14 @@ class LabelledPattern:
         space_groups: numbers that count as right.
         kin: a name shared by patterns of one compound, or empty.
         sites: of the structure's cell; 0 where there is none.
+        unknown: True to leave every entry of its compound out of the libraries.
     """
 
     pattern: Pattern
     space_groups: tuple[int, ...]
     kin: str = ""
     sites: int = 0
+    unknown: bool = False
 
 
 class SimulatedPatterns:
@@ -48,13 +50,16 @@ class SimulatedPatterns:
             is the structure before it.
         limit: a random sample of this many rows.
         seed: of the sample and the laboratory.
+        known: True to leave its compound in the libraries; they are searched as if it were not there.
 
     Raises:
         TableError: the table cannot be read or is empty.
         InputError: other conditions.
     """
 
-    def __init__(self, table: Path | str, conditions: Conditions, limit: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, table: Path | str, conditions: Conditions, limit: int | None = None, seed: int = 0, known: bool = False
+    ) -> None:
         if conditions not in ("ideal", "lab"):
             raise InputError(f"conditions are ideal or lab, not {conditions!r}")
         source = read_table(table)
@@ -64,7 +69,7 @@ class SimulatedPatterns:
         if limit is not None and limit < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))
         self._rows = source.take(rows)
-        self.conditions, self.seed = conditions, seed
+        self.conditions, self.seed, self.known = conditions, seed, known
         self._grid, self._laboratory = PaperGrid(), Laboratory()
 
     def __len__(self) -> int:
@@ -98,7 +103,8 @@ class SimulatedPatterns:
             name = self._rows["material_id"][place].as_py()
             raise type(error)(f"{name}: {error}") from None
         kin = reduced_formula(self._rows["formula"][place].as_py())
-        return LabelledPattern(pattern, (record.space_group_number,), kin, len(record.structure.species))
+        sites = len(record.structure.species)
+        return LabelledPattern(pattern, (record.space_group_number,), kin, sites, not self.known)
 
     def _impurity(self, place: int) -> Phase | None:
         try:

@@ -36,6 +36,7 @@ def evaluate_structures(
     *,
     limit: int | None = None,
     seed: int = 0,
+    known: bool = False,
     workers: int = 1,
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -48,6 +49,7 @@ def evaluate_structures(
         conditions: ``ideal``, the paper's pattern; ``lab``, a drawn instrument and sample for each.
         limit: a random sample of this many rows.
         seed: of the sample and the laboratory.
+        known: False to search the libraries as if they did not hold the structure's compound.
         workers: processes.
         folder: answers are kept in it, so that an interrupted run goes on.
         progress: called with patterns done and in all.
@@ -59,8 +61,8 @@ def evaluate_structures(
         TableError: the table cannot be read or is empty.
         InputError: the folder is of another evaluation.
     """
-    patterns = SimulatedPatterns(table, conditions, limit, seed)
-    identity = _identity(witnesses, table, limit) | {"conditions": conditions, "seed": seed}
+    patterns = SimulatedPatterns(table, conditions, limit, seed, known)
+    identity = _identity(witnesses, table, limit) | {"conditions": conditions, "seed": seed, "known": known}
     report = _evaluate(witnesses, patterns, identity, workers, folder, progress)
     return {**report, "conditions": conditions}
 
