@@ -34,7 +34,7 @@ from syngony.lattice.trials import (
     orthorhombic_trials,
     uniaxial_trials,
 )
-from syngony.lattice.zones import monoclinic_trials, triclinic_trials, zones
+from syngony.lattice.zones import monoclinic_trials, rectangle_trials, rectangles, triclinic_trials, zones
 
 MOST_LINES = 30
 """Lines that trials are made of and tested on."""
@@ -199,9 +199,18 @@ def _oblique_rounds(
         for zero, seen, simple in likely:
             if zero not in every:
                 # The third axis of a triclinic lattice takes its angles from lines too: simple planes must do.
-                every[zero] = simple if symmetry == TRICLINIC else zones(seen, _basis_lines(seen), _PLANE_ANGLES)
+                every[zero] = simple if symmetry == TRICLINIC else _planes(seen)
             if start < len(every[zero]):
                 yield zero, seen, every[zero][start:end]
+
+
+def _planes(seen: Observed) -> NDArray[np.float64]:
+    """Zones normal to the unique axis of a monoclinic lattice, and zones that hold it, in turns."""
+    last = _basis_lines(seen)
+    normal, holding = zones(seen, last, _PLANE_ANGLES), rectangles(seen, last, _RECTANGLE_SQUARES)
+    both = min(len(normal), len(holding))
+    turns = np.stack([normal[:both], holding[:both]], axis=1).reshape(-1, 4)
+    return np.concatenate([turns, normal[both:], holding[both:]])
 
 
 def _basis_lines(seen: Observed) -> int:
@@ -326,7 +335,9 @@ def _portions(symmetry, observed, work, pool, least, most, unexplained, some_zon
 
 def _oblique_trials(symmetry, some_zones, rest) -> None:
     for zone in some_zones:
-        if symmetry == MONOCLINIC:
+        if symmetry == MONOCLINIC and zone[2] == 0:
+            rectangle_trials(zone, *rest, _OUTSIDE)  # type: ignore[call-arg]
+        elif symmetry == MONOCLINIC:
             monoclinic_trials(zone, *rest, _FORMS)  # type: ignore[call-arg]
         else:
             triclinic_trials(zone, *rest)
@@ -350,3 +361,9 @@ _SQUARES_F = np.array(  # face-centred lattices give no lower indices than these
 )
 _PLANE_ANGLES = np.array([(2, 2), (4, 2), (2, 4), (1, 1), (2, 1), (1, 2), (3, 1), (1, 3)])
 _FORMS = np.array([(0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 2, 0), (1, 2, 0), (0, 2, 1)])
+_RECTANGLE_SQUARES = np.array([(0, 1), (1, 0), (0, 4), (4, 0), (0, 9), (9, 0), (1, 1), (1, 4), (4, 1), (1, 9), (9, 1)])
+_OUTSIDE = np.array(
+    [(k, 0, m, 1) for k in range(3) for m in range(3)]
+    + [(k, 1, m, -1) for k in range(3) for m in range(3)]
+    + [(k, 0, m, 2) for k in range(2) for m in range(2)]
+)

@@ -25,7 +25,7 @@ def zones(observed, last, angles):
         angles: (m, 2) indices of the third line, in halves of the basis.
     """
     n = observed.q.shape[0]
-    found = np.empty((last * (last - 1) // 2 * n, 4))
+    found = np.empty((last * (last - 1) // 2 * n * angles.shape[0], 4))
     count = 0
     tried = np.empty(n * angles.shape[0])
     explained = np.zeros(n, np.bool_)
@@ -51,6 +51,44 @@ def zones(observed, last, angles):
                     if count < found.shape[0]:
                         found[count, 0], found[count, 1], found[count, 2] = u, v, w
                         found[count, 3] = _zone_score(u, v, w, observed, explained)
+                        count += 1
+    order = np.argsort(-found[:count, 3])
+    return found[:count][order]
+
+
+@njit(cache=True, error_model="numpy")
+def rectangles(observed, last, squares):
+    """All zones with a right angle, the best first: (k, 4) of u <= v, 0 (1/Å^2) and a score.
+
+    Args:
+        observed: lines.
+        last: lines below which pairs of them are indexed.
+        squares: (m, 2) squares of the indices that a line of a pair may have.
+    """
+    n = observed.q.shape[0]
+    tries = squares.shape[0] ** 2
+    found = np.empty((last * (last - 1) // 2 * tries, 4))
+    count = 0
+    explained = np.zeros(n, np.bool_)
+    for second in range(1, last):
+        for first in range(second):
+            start = count
+            q1, q2 = observed.q[first], observed.q[second]
+            for i in range(squares.shape[0]):
+                for j in range(squares.shape[0]):
+                    det = squares[i, 0] * squares[j, 1] - squares[j, 0] * squares[i, 1]
+                    if det == 0:
+                        continue
+                    u = (q1 * squares[j, 1] - q2 * squares[i, 1]) / det
+                    v = (q2 * squares[i, 0] - q1 * squares[j, 0]) / det
+                    if u <= 0 or v < u:
+                        continue
+                    known = False
+                    for t in range(start, count):
+                        known = known or (abs(found[t, 0] - u) < 1e-9 and abs(found[t, 1] - v) < 1e-9)
+                    if not known:
+                        found[count, 0], found[count, 1], found[count, 2] = u, v, 0.0
+                        found[count, 3] = _zone_score(u, v, 0.0, observed, explained)
                         count += 1
     order = np.argsort(-found[:count, 3])
     return found[:count][order]
@@ -119,6 +157,47 @@ def monoclinic_trials(zone, observed, work, pool, least, most, unexplained, form
                 trial[1] = (observed.q[j] - (a * h * h + c * l * l + d * h * l)) / (k * k)
                 if trial[1] > 0:
                     consider(4, 4, trial, observed, work, pool, least, most, unexplained)
+
+
+@njit(cache=True, error_model="numpy")
+def rectangle_trials(zone, observed, work, pool, least, most, unexplained, forms):
+    """A zone with a right angle as the plane 0kl, either axis as b, and two lines outside it for a and beta.
+
+    Args:
+        zone: (4,) of `rectangles`.
+        forms: (m, 4) indices (k, l) of either line; h = 1.
+    """
+    trial = np.zeros(6)
+    n = observed.q.shape[0]
+    explained = np.zeros(n, np.bool_)
+    _zone_score(zone[0], zone[1], 0.0, observed, explained)
+    for swapped in range(2):
+        b, c = (zone[1], zone[0]) if swapped else (zone[0], zone[1])
+        trial[1], trial[2] = b, c
+        outside = 0
+        for j in range(n):
+            if explained[j]:
+                continue
+            outside += 1
+            if outside > 7:
+                break
+            beyond = 0
+            for i in range(n):
+                if explained[i]:
+                    continue
+                beyond += 1
+                if beyond > 7:
+                    break
+                if i == j:
+                    continue
+                for f in range(forms.shape[0]):
+                    l1, l2 = forms[f, 1], forms[f, 3]
+                    one = observed.q[j] - b * forms[f, 0] ** 2 - c * l1 * l1  # A + D l1
+                    other = observed.q[i] - b * forms[f, 2] ** 2 - c * l2 * l2
+                    trial[3] = (other - one) / (l2 - l1)
+                    trial[0] = one - trial[3] * l1
+                    if trial[0] > 0 and abs(trial[3]) <= 1.02 * c:
+                        consider(4, 4, trial, observed, work, pool, least, most, unexplained)
 
 
 @njit(cache=True, error_model="numpy")
