@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
+import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,12 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 from syngony.errors import InputError
 from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.merit import de_wolff, smith_snyder
+from syngony.lattice.predicted import PARAMETERS
 from syngony.lattice.refinement import standard_uncertainties
 from syngony.lattice.search import SearchSettings, judge_of, ranked, search
 from syngony.lattice.suspicion import orders_of_one_spacing, symmetries_within_reach, too_few, why_none
 from syngony.lines.lines import Lines, find_lines
 from syngony.pattern import Pattern, two_theta_from_q
 from syngony.unit_cell import LATTICE_SYSTEMS, UnitCell
+
+log = logging.getLogger(__name__)
 
 DEFAULT_BUDGET = 30.0
 """Seconds for one pattern."""
@@ -28,6 +35,9 @@ MAX_VOLUME, MAX_AXIS = 4000.0, 60.0
 LEAST_SCORE = 2.0
 """Cells whose odds are below a hundred to one are not shown."""
 
+_WARMING_WAVELENGTH = 1.5406
+_PATIENCE = 4.0  # seconds until the user is told
+_COMPILED = 0.1  # seconds: slower than this, something was compiled or loaded
 _MERIT_LINES = 20
 _MOST_CELLS = 10
 _ALIGNMENT = 0.008
@@ -213,6 +223,7 @@ def index_lines(
     reason = too_few(lines) or orders_of_one_spacing(lines)
     if reason is not None:
         return Indexing(lines, (), reason)
+    ready()
     settings = SearchSettings(
         time_budget, max_volume=max_volume, max_axis=max_axis, zero_spread=0.07 if zero_shift else 0.0,
         systems=symmetries_within_reach(len(lines)),
@@ -235,6 +246,30 @@ def index_lines(
         scores[system] = max(scores.get(system, -math.inf), candidate.log_odds / math.log(10.0))
     ordered = {system: scores[system] for system in LATTICE_SYSTEMS if system in scores}
     return Indexing(lines, tuple(cells), why_none(lines, cells), ordered)
+
+
+@cache
+def ready() -> None:
+    """Have everything compiled, or loaded, before anybody's time runs: once a process, tenths of a second.
+
+    The first search on a machine compiles for half a minute; its time budget must not be spent on that.
+    """
+    cell = UnitCell(5.1, 6.3, 7.4, 83.0, 97.0, 106.0)
+    hkl = np.array([(h, k, l) for h in range(4) for k in range(-3, 4) for l in range(-3, 4) if (h, k, l) > (0, 0, 0)])  # noqa: E741
+    q = np.sort(np.einsum("ij,jk,ik->i", hkl, np.linalg.inv(cell.metric), hkl))[:24]
+    angles = two_theta_from_q(q, _WARMING_WAVELENGTH)
+    same = np.ones(len(q))
+    notice = threading.Timer(_PATIENCE, log.warning, ["Compiling the lattice search for this machine: once, a minute."])
+    notice.daemon = True
+    notice.start()
+    for symmetry in range(len(PARAMETERS)):
+        settings = SearchSettings(time_budget=0.03, zero_spread=0.0, systems=(symmetry,))
+        for _ in range(10):  # each turn compiles what the last one did not reach
+            began = time.perf_counter()
+            search(angles, _WARMING_WAVELENGTH, 0.01 * same, same, 0.02 * same, settings)
+            if time.perf_counter() - began < _COMPILED:
+                break
+    notice.cancel()
 
 
 def stray_probability(lines: Lines) -> NDArray[np.float64]:
