@@ -316,3 +316,27 @@ class TestCommandLine:
         result = self.run(tmp_path / "none.xy", EXAMPLES / "halite.xy", "-w", "CuKa")
         assert result.exit_code == 1
         assert "cubic F" in result.output
+
+
+def test_a_monoclinic_cell_whose_unique_plane_shows_no_line():
+    """Zones that hold the unique axis: with glides and weak lines h0l may be missing nearly all."""
+    cell = UnitCell(5.132, 12.164, 7.756, 90.0, 93.46, 90.0, "P", "monoclinic")
+    hkl = np.array([(h, k, m) for h in range(5) for k in range(1, 9) for m in range(-5, 6) if h or m >= 0])
+    q = np.unique(np.einsum("ij,jk,ik->i", hkl, np.linalg.inv(cell.metric), hkl).round(9))[:30]
+    found = index_lines(Lines.from_positions(np.degrees(2 * np.arcsin(0.77 * np.sqrt(q))), 1.54, None, 0.01), 20.0)
+    assert found.cells[0].cell.lattice_system == "monoclinic"
+    assert same_lattice(found.cells[0].cell.primitive_metric, cell.primitive_metric)
+
+
+def test_zones_of_a_right_angle_are_found_whatever_lines_show_them():
+    from syngony.lattice.search import _RECTANGLE_SQUARES, observe
+    from syngony.lattice.zones import rectangles
+
+    u, v = 0.0067, 0.0167
+    q = np.array(
+        sorted(u * k * k + v * m * m for k, m in ((2, 0), (2, 1), (1, 2), (3, 1), (2, 2), (4, 1), (3, 2), (1, 3)))
+    )
+    angles = np.degrees(2 * np.arcsin(0.77 * np.sqrt(q)))
+    seen = observe(angles, 1.54, np.full(8, 0.01), np.ones(8), np.full(8, 0.02), 0.008)
+    first = rectangles(seen, 8, _RECTANGLE_SQUARES)[0]
+    assert first[:3] == pytest.approx([u, v, 0.0], rel=1e-6)

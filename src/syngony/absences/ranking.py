@@ -49,7 +49,7 @@ def rank_extinction_groups(
         model: of areas.
 
     Returns:
-        All groups of the lattice; their probabilities sum to 1.
+        All groups of the lattice; their probabilities sum to 1. Where the fit fails they are as frequent as the groups.
 
     Raises:
         InputError: no line of the cell lies within the scan, or its centring is unknown.
@@ -58,8 +58,12 @@ def rank_extinction_groups(
     if len({setting.group for setting in settings}) == 1:  # triclinic
         return (replace(settings[0].group, probability=1.0),)
     width = float(np.median(lines.fwhm)) if lines is not None and len(lines.fwhm) else None
-    fit = pawley_fit(pattern, cell, zero_shift=zero_shift, width=width)
-    return ranked(fit, settings, pattern.wavelength, cell, model)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            fit = pawley_fit(pattern, cell, zero_shift=zero_shift, width=width)
+            return ranked(fit, settings, pattern.wavelength, cell, model)
+    except np.linalg.LinAlgError:  # the fit ran away: a wrong cell, whose lines have no place in the scan
+        return summed(settings, log_prior(settings, cell, model))
 
 
 def ranked(
