@@ -13,6 +13,7 @@ from syngony.cli import data, learning, library
 from syngony.cli.determine import determine
 from syngony.cli.index import index
 from syngony.cli.paper import paper
+from syngony.cli.serve import serve
 from syngony.cli.simulate import simulate
 from syngony.errors import SyngonyError
 
@@ -34,6 +35,7 @@ app.command()(learning.export)
 app.command()(learning.evaluate)
 app.command()(learning.models)
 app.command()(paper)
+app.command()(serve)
 
 
 def main() -> None:

@@ -1,0 +1,145 @@
+"""The report of determinations: one HTML file that needs nothing else, for one scan or many."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from syngony.errors import InputError
+from syngony.library.file import Library
+from syngony.pattern import Pattern
+from syngony.report.drawing import drawing_of
+from syngony.report.rendering import answer_html, environment, row_of, static
+
+if TYPE_CHECKING:
+    from syngony.determination import Determination
+
+MOST_WHOLE = 60
+"""Answers of a batch that are shown whole; each takes some 150 kB. Of all there is a row in the table."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One determination, ready to be shown.
+
+    Attributes:
+        key: tells it from others on one page.
+        result: what was said.
+        row: for the table of many scans (`row_of`).
+        html: the whole of it; empty where only the row is wanted.
+        drawing: for the picture (`drawing_of`); None with an error.
+    """
+
+    key: str
+    result: Determination
+    row: dict[str, Any]
+    html: Markup
+    drawing: dict[str, Any] | None
+
+    @property
+    def data(self) -> Markup:
+        """The drawing as JSON that is safe inside a script element."""
+        return script_json(self.drawing) if self.drawing is not None else Markup("")
+
+
+def shown(
+    result: Determination, pattern: Pattern | None, libraries: Sequence[Library], key: str, whole: bool = True
+) -> Shown:
+    """Make a determination ready to be shown.
+
+    Args:
+        result: what was said.
+        pattern: the scan; None where it could not be read.
+        libraries: those that were searched, to draw phases.
+        key: tells it from others on one page; letters, digits, "-" and "_".
+        whole: False for its row in a table alone.
+    """
+    row = row_of(result, pattern, f"scan-{key}" if whole else None)
+    if not whole:
+        return Shown(key, result, row, Markup(""), None)
+    drawing = drawing_of(pattern, result, libraries) if pattern is not None and result.error is None else None
+    return Shown(key, result, row, answer_html(result, pattern, key), drawing)
+
+
+class Report:
+    """Determinations one after another; of those beyond `MOST_WHOLE` only a row of 2 kB is kept.
+
+    Args:
+        made: versions, models and libraries (`made_by`).
+        libraries: those that were searched, to draw phases.
+    """
+
+    def __init__(self, made: str, libraries: Sequence[Library] = ()) -> None:
+        self._made = made
+        self._libraries = libraries
+        self._rows: list[dict[str, Any]] = []
+        self._answers: list[Shown] = []
+        self._counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, result: Determination, pattern: Pattern | None) -> None:
+        """Add a determination and its scan; None where it could not be read."""
+        number = len(self) + 1
+        self.add_shown(shown(result, pattern, self._libraries, str(number), whole=number <= MOST_WHOLE))
+
+    def add_shown(self, answer: Shown) -> None:
+        """Add one that is ready."""
+        whole = bool(answer.html) and len(self._answers) < MOST_WHOLE
+        self._rows.append(answer.row if whole else {**answer.row, "link": None})
+        result = answer.result
+        self._counts["no answer" if result.error else "not sure" if result.abstained else "named"] += 1
+        if whole:
+            self._answers.append(answer)
+
+    def html(self) -> str:
+        """The file's text."""
+        from plotly.offline import get_plotlyjs
+
+        title = self._rows[0]["file"] if len(self._rows) == 1 else f"{len(self._rows)} scans"
+        counts = ", ".join(f"{self._counts[kind]} {kind}" for kind in ("named", "not sure", "no answer"))
+        return environment().get_template("report.html").render(
+            title=f"{title} – Syngony",
+            rows=self._rows,
+            answers=self._answers,
+            left_out=len(self._rows) > len(self._answers),
+            summary=counts,
+            made=self._made,
+            style=Markup(static("report.css")),
+            script=Markup(static("report.js")),
+            plotly=Markup(_inline(get_plotlyjs())),
+        )  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text(self.html(), encoding="utf-8", errors="backslashreplace")
+            partial.replace(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that no text in it can end a script element with."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _inline(script: str) -> str:
+    """JavaScript that may stand in a script element: plotly's holds the end tag in texts."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
