@@ -152,6 +152,9 @@ def test_shares_of_cells_and_of_none_sum_to_one(rutile, everything):
     shares, none = cell_shares([one.features for one in evidence.cells])
     assert shares.sum() + none == pytest.approx(1.0)
     assert shares == pytest.approx(posterior.cell_shares)
+    assert (posterior.cells >= 0).all()
+    assert posterior.cells.sum() <= 1.0 + 1e-9
+    assert posterior.cells[0] > shares[0]  # the others agree with it
     assert cell_features(evidence.indexing, 0).shape == (len(CELL_FEATURES),)
     assert cell_shares([]) == (pytest.approx(np.empty(0)), 1.0)
 

@@ -18,7 +18,7 @@ from syngony.errors import ModelError
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
 from syngony.views import View, view_from_dict
 
-DEFAULT_MODEL = "mobilenetv2"
+DEFAULT_MODEL = "syngony"
 CARD_FORMAT = 1
 _SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, 231)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-DEFAULT_MODEL = "mobilenetv2"
+DEFAULT_MODEL = "syngony"
 DEFAULT_BUDGET = 1.0
 
 LIBRARY_HELP = "Of known phases, a name or a .lib file; may be repeated; none for no library. Those shipped if omitted."

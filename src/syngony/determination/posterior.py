@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class Posterior:
     Attributes:
         space_groups: (230,) probabilities.
         cell_shares: of each cell of the evidence, its probability of being right by the lattice search alone.
+        cells: the same after all evidence: of what each space group has, the part that is by this cell.
         phases: of each known phase, its probability after all evidence.
         witnesses: system probabilities (7,) by kind of evidence, each for itself.
     """
@@ -55,6 +56,7 @@ class Posterior:
     cell_shares: NDArray[np.float64]
     phases: NDArray[np.float64]
     witnesses: dict[str, NDArray[np.float64]]
+    cells: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     @property
     def systems(self) -> NDArray[np.float64]:
@@ -74,8 +76,8 @@ def systems_of(space_groups: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def lattice_likelihood(
     cells: Sequence[CellEvidence], table: dict[str, Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(230,) space groups by the lattice search alone, summing to 1; and the share of each cell.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(230,) space groups by the lattice search alone, summing to 1; (k, 230) what of it is by each cell; (k,) shares.
 
     Args:
         cells: with their features and absences.
@@ -84,9 +86,9 @@ def lattice_likelihood(
     shares, none = cell_shares([one.features for one in cells], table)
     blank = np.array(table["blank"])[LATTICE_OF_GROUP]
     total = none * _normal(space_group_frequencies(_TYPICAL_VOLUME) * blank)
-    for one, share in zip(cells, shares, strict=True):
-        total += share * groups_of_cell(one)
-    return total, shares
+    parts = np.array([share * groups_of_cell(one) for one, share in zip(cells, shares, strict=True)])
+    parts = parts.reshape(-1, N_GROUPS)
+    return total + parts.sum(0), parts, shares
 
 
 def groups_of_cell(one: CellEvidence) -> NDArray[np.float64]:
@@ -126,9 +128,9 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
         assert evidence.scores is not None
         network = _groups_of_scores(evidence.scores.systems[0], evidence.scores.space_groups, prior)
         witnesses["network"] = systems_of(network)
-    lattice, shares = prior, np.empty(0)
+    lattice, parts, shares = prior, np.empty((0, N_GROUPS)), np.empty(0)
     if use["lattice"]:
-        lattice, shares = lattice_likelihood(evidence.cells, table)
+        lattice, parts, shares = lattice_likelihood(evidence.cells, table)
         witnesses["lattice"] = systems_of(lattice)
     powers = table["powers"][pair_name(use["network"], use["lattice"])]
     others = pooled(network if use["network"] else prior, lattice, prior, powers)
@@ -144,7 +146,8 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
         total += table["library"]["slip"] * found.sum() * others
         witnesses["library"] = systems_of(np.bincount(numbers, given, N_GROUPS) + max(0.0, 1.0 - given.sum()) * prior)
         chances = np.array([found[first.index(p)] if p in first else 0.0 for p in evidence.phases])
-    return Posterior(_normal(total), shares, chances, witnesses)
+    total = _normal(total)
+    return Posterior(total, shares, chances, witnesses, parts @ (total / lattice))
 
 
 def pair_name(network: bool, lattice: bool) -> str:

@@ -68,7 +68,7 @@ def rests_on(evidence: Evidence, posterior: Posterior, system: int) -> tuple[str
     lattices = {LATTICE_SYSTEMS[i] for i in np.unique(LATTICE_OF_GROUP[system == SYSTEM_OF_GROUP])}
     fitting = [
         (share, one.cell)
-        for one, share in zip(evidence.cells, posterior.cell_shares, strict=False)
+        for one, share in zip(evidence.cells, posterior.cells, strict=False)
         if one.cell.cell.lattice_system in lattices
     ]
     if sum(share for share, _ in fitting) > _SURE:
@@ -133,7 +133,7 @@ def _phases(evidence: Evidence, posterior: Posterior) -> tuple[dict[str, Any], .
 def _cells(evidence: Evidence, posterior: Posterior) -> tuple[dict[str, Any], ...]:
     if evidence.indexing is None:
         return ()
-    shares = [*posterior.cell_shares, *[0.0] * len(evidence.indexing.cells)]
+    shares = [*posterior.cells, *[0.0] * len(evidence.indexing.cells)]
     return tuple(
         {**cell.as_dict(evidence.indexing.lines.two_theta), "probability": round(float(share), 4)}
         for cell, share in zip(evidence.indexing.cells, shares, strict=False)
