@@ -37,7 +37,7 @@ def environment() -> Environment:
     )
     env.filters.update(
         share=share,
-        cell_text=cell_text,
+        cell_text=_cell_text,
         phase_text=phase_text,
         hkl_text=hkl_text,
         symbols=_symbols,
@@ -96,7 +96,7 @@ def row_of(result: Determination, pattern: Pattern | None, link: str | None) -> 
         "probability": result.probability,
         "rests_on": result.rests_on or "",
         "space_group": result.space_groups[0].symbol if result.space_groups else "",
-        "cell": cell_text(result.cells[0]) if result.cells else "",
+        "cell": _cell_text(result.cells[0]) if result.cells else "",
         "phase": phase_text(phase) if phase is not None and named else "",
     }
 
@@ -121,7 +121,7 @@ def alternatives(result: Determination) -> list[str]:
     for cell in result.cells[1:]:
         if cell["probability"] >= _WORTH_NAMING:
             name = f"{cell['lattice_system']} {cell['centring']}"
-            said.append(f"another cell: {name}, {cell_text(cell)}, {share(cell['probability'])}")
+            said.append(f"another cell: {name}, {_cell_text(cell)}, {share(cell['probability'])}")
     for phase in result.known_phases[1:]:
         if phase["component"] == 1 and phase["probability"] >= _WORTH_NAMING:
             said.append(f"another phase: {phase_text(phase)}, {share(phase['probability'])}")
@@ -157,6 +157,11 @@ def made_by(network: Network | None, libraries: Sequence[Library]) -> str:
         f"Syngony {syngony.__version__} · network: {asked} · libraries: {known or 'none'} · "
         f"Python {platform.python_version()}, numpy {numpy.__version__}, onnxruntime {onnxruntime.__version__}"
     )
+
+
+def _cell_text(cell: dict[str, Any]) -> str:
+    """`cell_text` that breaks between parameters alone."""
+    return ", ".join(part.replace(" ", "\u00a0") for part in cell_text(cell).split(", "))
 
 
 def _symbols(numbers: list[int]) -> str:

@@ -108,6 +108,7 @@ function syngonySortable(table) {
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const value = (row) => {
         const cell = row.cells[column];
+        if (column && row.querySelector("td[colspan]")) return ""; // no answer
         return cell ? (cell.dataset.value ?? cell.textContent.trim()) : "";
       };
       const order = (a, b) => {

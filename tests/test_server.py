@@ -1,0 +1,234 @@
+"""The local page's interface: answers, refusals, bounds, and what keeps strangers out."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from httpx2 import Response
+from instrument_files import Written, uxd
+from starlette.testclient import TestClient
+from test_report import HOSTILE, Elements, answer
+
+from syngony.determination import Determiner
+from syngony.errors import InputError, ModelError, PatternError
+from syngony.pattern import Pattern
+from syngony.readers import read_pattern
+from syngony.report.answers import shown
+from syngony.server.app import LARGEST_UPLOAD, create_app
+from syngony.server.run import run
+from syngony.server.shelf import Shelf
+from syngony.server.work import Asked, Refusal, Upload, Workers, within
+
+ASKED = Asked("mobilenetv2", (), 1.0, ("network",))
+RUTILE = (EXAMPLES / "rutile.xy").read_bytes()
+BARE = b"".join(line for line in RUTILE.splitlines(keepends=True) if not line.startswith(b"#"))
+HERE = "http://127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create_app(ASKED, workers=1), base_url=HERE) as client:
+        yield client
+
+
+def determine(client: TestClient, data: bytes = RUTILE, name: str = "rutile.xy", **form: str) -> Response:
+    return client.post("/api/determine", files={"file": (name, data)}, data=form)
+
+
+def test_an_answer_is_that_of_the_library(client: TestClient) -> None:
+    response = determine(client)
+    assert response.status_code == 200
+    (scan,) = response.json()["scans"]
+    known = Determiner("mobilenetv2", (), 1.0, ("network",))(read_pattern(EXAMPLES / "rutile.xy")).as_dict()
+    told = scan["determination"]
+    assert told == {**json.loads(json.dumps(known)), "file": "rutile.xy"}
+    assert told["crystal_system"] == "tetragonal" and told["wavelength"] == 1.54184
+    assert "tetragonal" in Elements(scan["html"]).text and scan["thumbnail"].startswith("<svg")
+    assert len(scan["drawing"]["two_theta"]) == 4001 and scan["summary"]["system"] == "tetragonal"
+
+
+def test_a_wavelength_is_asked_for_and_not_guessed(client: TestClient) -> None:
+    response = determine(client, BARE)
+    assert response.status_code == 422
+    problem = response.json()
+    assert problem["needs_wavelength"] and "no wavelength in the file" in problem["reason"]
+    assert "--wavelength" not in problem["reason"]
+    (scan,) = determine(client, BARE, wavelength="CoKa").json()["scans"]
+    assert scan["determination"]["wavelength"] == 1.79026
+
+
+@pytest.mark.parametrize(
+    ("data", "form", "reason"),
+    [
+        (b"nothing", {}, "no two columns"),
+        (b"", {}, "empty"),
+        (b"RAW1.01\x00\x00" + bytes(100), {}, "Bruker RAW"),
+        (RUTILE, {"wavelength": "banana"}, "'banana' is no wavelength"),
+        (RUTILE, {"low": "x"}, "low"),
+        (RUTILE, {"high": "200"}, "high"),
+        (RUTILE, {"low": "nan"}, "low"),
+    ],
+)
+def test_what_cannot_be_determined_is_refused_with_its_reason(
+    client: TestClient, data: bytes, form: dict[str, str], reason: str
+) -> None:
+    response = determine(client, data, **form)
+    assert response.status_code == 422 and not response.json()["needs_wavelength"]
+    assert reason in response.json()["reason"]
+
+
+def test_a_request_without_a_file_is_refused(client: TestClient) -> None:
+    response = client.post("/api/determine", data={"wavelength": "CuKa"})
+    assert response.status_code == 422 and "file" in response.json()["reason"]
+
+
+def test_uploads_are_bounded(client: TestClient) -> None:
+    response = determine(client, bytes(LARGEST_UPLOAD + 1))
+    assert response.status_code == 413 and "40 MB" in response.json()["reason"]
+
+    def pieces() -> Iterator[bytes]:  # no length is announced
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(LARGEST_UPLOAD // 1_000_000 + 1):
+            yield bytes(1_000_000)
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert client.post("/api/determine", content=pieces(), headers=kind).status_code == 413
+
+
+def test_a_range_is_looked_at_alone(client: TestClient) -> None:
+    (scan,) = determine(client, low="20", high="60.5").json()["scans"]
+    assert (scan["drawing"]["two_theta"][0], scan["drawing"]["two_theta"][-1]) == (20.0, 60.5)
+    assert "20 to 60.5°" in Elements(scan["html"]).text
+    for low, high in (("89", ""), ("60", "20")):
+        (scan,) = determine(client, low=low, high=high).json()["scans"]
+        assert scan["determination"]["error"] and scan["drawing"] is None
+
+
+def test_the_part_of_a_pattern_within_a_range() -> None:
+    pattern = Pattern(np.arange(10.0, 90.0, 0.5), np.arange(160.0) + 1, 1.54, "name", ("careful",))
+    part = within(pattern, 20.0, 60.0)
+    assert (part.two_theta[0], part.two_theta[-1], part.warnings) == (20.0, 60.0, ("careful",))
+    assert part.intensity[0] == pattern.intensity[20]
+    assert within(pattern, None, None) is pattern
+    assert within(pattern, None, 30.0).two_theta[0] == 10.0
+    with pytest.raises(PatternError, match="no point between 95 and 180"):
+        within(pattern, 95.0, None)
+
+
+def test_names_of_users_are_texts_and_never_paths(client: TestClient) -> None:
+    (scan,) = determine(client, name=HOSTILE.replace('"', "")).json()["scans"]
+    assert scan["determination"]["file"].startswith("<script>alert")
+    assert Elements(scan["html"]).count("script") == 0
+    (scan,) = determine(client, name="../../etc/x\\y.xy").json()["scans"]
+    assert scan["determination"]["file"] == "y.xy"
+
+
+def test_every_scan_of_a_file_is_determined(client: TestClient) -> None:
+    angles = np.arange(10.0, 80.0, 0.05)
+    ranges = [
+        Written(10.0, 0.05, tuple((100 + 900 * np.exp(-(((angles - centre) / 0.1) ** 2))).astype(int).tolist()))
+        for centre in (30.0, 40.0)
+    ]
+    data = uxd(ranges)
+    names = [scan["determination"]["file"] for scan in determine(client, data, "two.uxd").json()["scans"]]
+    assert names == ["two.uxd", "two.uxd [2 of 2]"]
+
+
+def test_exports_are_those_of_the_command_line(client: TestClient) -> None:
+    scans = [determine(client, name=name).json()["scans"][0] for name in ("a.xy", "b.xy")]
+    ids = [scan["id"] for scan in scans]
+    listed = client.post("/api/export/json", json={"ids": ids}).json()
+    assert listed == [scan["determination"] for scan in scans]
+    table = list(csv.DictReader(io.StringIO(client.post("/api/export/csv", json={"ids": ids}).text)))
+    assert [row["file"] for row in table] == ["a.xy", "b.xy"] and table[0]["crystal_system"] == "tetragonal"
+    report = client.post("/api/export/html", json={"ids": ids[:1]}).text
+    assert report.startswith("<!doctype html>") and f'id="drawing-{ids[0]}"' in report and "Plotly" in report
+
+
+def test_exports_of_what_is_not_there_are_refused(client: TestClient) -> None:
+    assert client.post("/api/export/json", json={"ids": ["x"]}).status_code == 410
+    assert client.post("/api/export/json", json={"ids": []}).status_code == 422
+    assert client.post("/api/export/exe", json={"ids": ["x"]}).status_code == 422
+    assert client.get("/nothing").json()["reason"] and client.get("/static/../app.py").status_code == 404
+
+
+def test_the_shelf_is_bounded_and_the_oldest_go_first() -> None:
+    shelf = Shelf(most=2)
+    answers = [shown(answer(), None, (), key, whole=False) for key in "abc"]
+    shelf.put(answers)
+    assert shelf.get(["a"]) is None and shelf.get(["c", "b"]) == [answers[2], answers[1]]
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script-src 'self';" in policy and "http" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff" and page.headers["cache-control"] == "no-store"
+    assert not re.search(r"\son\w+=", page.text) and "<script>" not in page.text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert {part.split("/")[1] for part in parts if not part.startswith("data:")} == {"static"}
+    for part in parts:
+        if not part.startswith("data:"):
+            assert client.get(part).status_code == 200
+    assert client.get("/docs").status_code == 404  # its page would come from another host
+
+
+def test_strangers_are_turned_away(client: TestClient) -> None:
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    assert client.get("/", headers={"Host": "localhost:8000"}).status_code == 200
+    assert client.get("/", headers={"Host": "[::1]:8000"}).status_code == 200
+    assert client.get("/", headers={"Host": "[::1"}).status_code == 403
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
+        response = client.post("/api/export/json", json={"ids": ["x"]}, headers={"Origin": origin})
+        assert response.status_code == 403 and "another site" in response.json()["reason"]
+        assert response.headers["x-frame-options"] == "DENY"
+    assert client.post("/api/export/json", json={"ids": ["x"]}, headers={"Origin": HERE}).status_code == 410
+
+
+def test_the_interface_is_described(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    assert set(schema["paths"]) == {"/api/status", "/api/determine", "/api/export/{kind}"}
+    assert "413" in schema["paths"]["/api/determine"]["post"]["responses"]
+    status = client.get("/api/status").json()
+    assert status["workers"] == 1 and status["wavelengths"]["CuKa"] == 1.54184 and "mobilenetv2" in status["made"]
+
+
+def test_no_telemetry_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with TestClient(create_app(ASKED, workers=1), base_url=HERE) as client:  # an exporter would be an error here
+        assert client.get("/").status_code == 200
+
+
+def test_a_worker_that_dies_ends_one_file_alone() -> None:
+    async def story() -> tuple[object, object]:
+        workers = Workers(ASKED, 1)
+        try:
+            worker = await asyncio.wrap_future(workers._pool.submit(os.getpid))
+            os.kill(worker, signal.SIGKILL)
+            first = await workers.determine(Upload("a.xy", RUTILE))
+            return first, await workers.determine(Upload("a.xy", RUTILE))
+        finally:
+            workers.close()
+
+    first, second = asyncio.run(story())
+    assert isinstance(first, Refusal) and "too much for this machine" in first.reason
+    assert isinstance(second, list) and second[0].result.crystal_system == "tetragonal"
+
+
+def test_wrong_options_are_errors_before_anything_is_served(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        create_app(Asked("nonsense", (), 1.0, None))
+    with pytest.raises(InputError, match="cannot listen"):
+        run(ASKED, "192.0.2.1", 0, 1)
