@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _BAR = 30  # characters of a probability of one
 _WORTH_A_BAR = 0.005
-_WORTH_NAMING = 0.05  # of a known phase
+_WORTH_NAMING = {1: 0.05, 2: 0.5}  # probability of a known phase: the sample, and a second phase in it
 _PHASES = 3
 
 
@@ -37,7 +37,9 @@ def _lines(result: Determination) -> list[tuple[str, str]]:
     if result.extinction_groups:
         listed = ", ".join(f"{group['symbol']} {group['probability']:.0%}" for group in result.extinction_groups[:3])
         lines.append((f"  extinction group: {listed}", ""))
-    named = [phase for phase in result.known_phases if phase["probability"] >= _WORTH_NAMING][:_PHASES]
+    named = [phase for phase in result.known_phases if phase["probability"] >= _WORTH_NAMING[phase["component"]]][
+        :_PHASES
+    ]
     for phase in named:
         lines.append((f"  {_phase_line(phase)}", ""))
     width = max(len(name) for name in result.probabilities)
