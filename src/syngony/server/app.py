@@ -114,7 +114,7 @@ def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] 
         docs_url=None,  # its page would load scripts from another host
         redoc_url=None,
         lifespan=lifespan,
-        telemetry=_NO_TELEMETRY,
+        telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_UPLOAD)
     app.add_middleware(Guard, hosts=hosts)
@@ -171,7 +171,7 @@ def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] 
         name = PurePath((file.filename or "scan").replace("\\", "/")).name or "scan"
         done = await app.state.workers.determine(Upload(name, await file.read(), wavelength, low, high))
         if isinstance(done, Refusal):
-            return _problem(422, done.reason, done.needs_wavelength)
+            return _problem(422, done.reason, done.needs_wavelength)  # type: ignore[return-value]
         shelf.put(done)
         return Answers(scans=[_scan(answer) for answer in done])
 
