@@ -78,7 +78,7 @@ def test_the_command_watches_until_it_is_interrupted(tmp_path: Path) -> None:
     folder, table = tmp_path / "scans", tmp_path / "scans" / "table.csv"
     folder.mkdir()
     command = [sys.executable, "-c", "from syngony.cli import main; main()", "determine", "--watch", str(folder)]
-    options = ["--json", "--csv", str(table), "--evidence", "network"]
+    options = ["--json", "--csv", str(table), "--model", "mobilenetv2", "--evidence", "network"]
     with subprocess.Popen(
         command + options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
     ) as process:

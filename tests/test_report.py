@@ -47,7 +47,8 @@ def cell(**changes: object) -> dict[str, object]:
 def phase(**changes: object) -> dict[str, object]:
     return {
         "name": "Rutile", "formula": "Ti2 O4", "id": "amcsd-9404", "library": "amcsd", "space_group": 136,
-        "score": 0.96, "probability": 0.9, "scale": 1.0, "distortion": 0.0, "zero_shift": 0.0, "missing": 0.0, "unexplained": 0.0,
+        "score": 0.96, "probability": 0.9, "scale": 1.0,
+        "distortion": 0.0, "zero_shift": 0.0, "missing": 0.0, "unexplained": 0.0,
         "relatives": (), "component": 1, "measured": True, "match_probability": 0.9, **changes,
     }  # fmt: skip
 
@@ -305,7 +306,7 @@ def test_the_table_has_a_value_for_every_column() -> None:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["determine", "--evidence", "network", *arguments])
+    return CliRunner().invoke(app, ["determine", "--model", "mobilenetv2", "--evidence", "network", *arguments])
 
 
 def test_the_command_writes_a_report(tmp_path: Path) -> None:

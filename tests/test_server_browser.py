@@ -26,7 +26,12 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
 
-WITNESSES = ["--evidence", "network,library"]  # no time budget: the same answer on a machine that is busy
+WITNESSES = [
+    "--model",
+    "mobilenetv2",
+    "--evidence",
+    "network,library",
+]  # no time budget: the same answer on a machine that is busy
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,11 @@ def test_a_file_is_dropped_answered_and_taken_away(page: Any, tmp_path: Path) ->
     scan.write_text("".join(line + "\n" for line in text.splitlines() if not line.startswith("#")))
     # Dropped as a user drops it; a file that is chosen takes the same way from there on.
     dropped = page.evaluate_handle(
-        """([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }""",
+        """([name, text]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([text], name));
+            return data;
+        }""",
         [scan.name, scan.read_text()],
     )
     page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})

@@ -22,7 +22,7 @@ from syngony.errors import WavelengthError
 from syngony.report.answers import Report
 from syngony.report.rendering import made_by, static
 from syngony.report.table import csv_text
-from syngony.server.guard import LOOPBACK, Guard
+from syngony.server.guard import LOOPBACK, Guard, too_large
 from syngony.server.shelf import Shelf
 from syngony.server.work import Asked, Refusal, Upload, Workers, default_workers
 from syngony.wavelengths import TUBE_LINES, parse_wavelength
@@ -31,7 +31,13 @@ LARGEST_UPLOAD = 40_000_000
 """Bytes of one request: ten times the longest scan that an instrument writes."""
 
 # FastAPI sends traces and figures of requests to a collector when the environment names one. Nothing leaves here.
-_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+_NO_TELEMETRY: Any = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 class Problem(BaseModel):
@@ -114,10 +120,10 @@ def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] 
         docs_url=None,  # its page would load scripts from another host
         redoc_url=None,
         lifespan=lifespan,
-        telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
+        telemetry=_NO_TELEMETRY,
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_UPLOAD)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, largest=LARGEST_UPLOAD)
     refused: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 410, 413, 422, 503)}
 
     @app.exception_handler(RequestValidationError)
@@ -128,7 +134,7 @@ def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] 
     @app.exception_handler(HTTPException)
     async def _refused(_: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 413:
-            return _problem(413, f"more than {LARGEST_UPLOAD // 1_000_000} MB: larger than any powder scan")
+            return _problem(413, too_large(LARGEST_UPLOAD))
         return _problem(error.status_code, str(error.detail))
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -154,13 +160,13 @@ def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] 
             largest_upload=LARGEST_UPLOAD,
         )
 
-    @app.post("/api/determine", responses=refused)
+    @app.post("/api/determine", response_model=Answers, responses=refused)
     async def determine(
         file: Annotated[UploadFile, File(description="an instrument's file, or columns of text")],
         wavelength: Annotated[str | None, Form(description="Å or a tube line, where the file states none")] = None,
         low: Annotated[float | None, Form(ge=0, le=180, description="degrees of 2θ")] = None,
         high: Annotated[float | None, Form(ge=0, le=180, description="degrees of 2θ")] = None,
-    ) -> Answers:
+    ) -> Answers | JSONResponse:
         """Determine every scan of a file."""
         wavelength = (wavelength or "").strip() or None
         if wavelength is not None:
@@ -171,7 +177,7 @@ def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] 
         name = PurePath((file.filename or "scan").replace("\\", "/")).name or "scan"
         done = await app.state.workers.determine(Upload(name, await file.read(), wavelength, low, high))
         if isinstance(done, Refusal):
-            return _problem(422, done.reason, done.needs_wavelength)  # type: ignore[return-value]
+            return _problem(422, done.reason, done.needs_wavelength)
         shelf.put(done)
         return Answers(scans=[_scan(answer) for answer in done])
 

@@ -31,16 +31,18 @@ class Guard:
     """Middleware that turns strangers away and adds `HEADERS` to every answer.
 
     A name that an attacker's DNS points to this machine is no known host; a page of another site that posts here
-    has another origin. Both are refused with 403.
+    has another origin. Both are refused with 403; a body that is announced to be too large, with 413.
 
     Args:
         app: what it guards.
         hosts: names under which the page may be asked for; empty for any.
+        largest: bytes of a body; one of unknown length is counted further in.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK, largest: int = 40_000_000) -> None:
         self._app = app
         self._hosts = hosts
+        self._largest = largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,18 +56,30 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        reason = self._refusal(scope["method"], Headers(scope=scope))
-        app = self._app if reason is None else JSONResponse({"reason": reason, "needs_wavelength": False}, 403)
-        await app(scope, receive, send_with_headers)
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        if refusal is None:
+            await self._app(scope, receive, send_with_headers)
+        else:
+            status, reason = refusal
+            refused = JSONResponse({"reason": reason, "needs_wavelength": False}, status)
+            await refused(scope, receive, send_with_headers)
 
-    def _refusal(self, method: str, headers: Headers) -> str | None:
+    def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if self._hosts and (_name_of(f"//{host}") not in self._hosts):
-            return "this page is asked for by a name that is not its own: use the address that syngony serve printed"
+            return 403, "this page has another name: use the address that syngony serve printed"
         origin = headers.get("origin")
         if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
-            return "a page of another site may not use this one"
+            return 403, "a page of another site may not use this one"
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._largest:
+            return 413, too_large(self._largest)
         return None
+
+
+def too_large(most: int) -> str:
+    """Why a body of more than `most` bytes is refused."""
+    return f"more than {most // 1_000_000} MB: larger than any powder scan"
 
 
 def _name_of(url: str) -> str | None:
