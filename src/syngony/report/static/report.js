@@ -77,7 +77,8 @@ function syngonyDraw(answer, drawing) {
   const place = answer.querySelector(".plot");
   if (!place || place.dataset.drawn) return;
   place.dataset.drawn = "yes";
-  const config = { responsive: true, displaylogo: false, showSendToCloud: false, showEditInChartStudio: false,
+  const config = { responsive: true, displaylogo: false, displayModeBar: place.clientWidth < 560 ? false : "hover",
+    showSendToCloud: false, showEditInChartStudio: false,
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
     toImageButtonOptions: { filename: "syngony", format: "svg" } };
   const draw = (root) => {
