@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from syngony.library.exclusion import Exclusion
-
 from syngony.determination.evidence import PHASES
 from syngony.errors import PatternError
 from syngony.inference import Network
+from syngony.library.exclusion import Exclusion
 from syngony.library.match import match, open_libraries
 
 
