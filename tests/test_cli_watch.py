@@ -84,7 +84,6 @@ def test_the_command_watches_until_it_is_interrupted(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stderr.readline().startswith(f"syngony: watching {folder}")
-        time.sleep(0.5)  # what is there when it begins is not new
         (folder / "one.xy").write_text((EXAMPLES / "rutile.xy").read_text())
         entry = json.loads(process.stdout.readline())
         (folder / "bad.xy").write_text("nothing")

@@ -127,10 +127,11 @@ def _watch(folder: Path, wavelength: str | None, determiner: Determiner, outputs
     """Determine what is written to a folder until the user ends it."""
     from syngony.cli.watching import new_files
 
+    files = new_files(folder, lambda found: found.resolve() in outputs.paths)
     complain(f"watching {folder}; Ctrl-C ends")
     before = len(outputs.results)
     try:
-        for path in new_files(folder, lambda found: found.resolve() in outputs.paths):
+        for path in files:
             for result, pattern in _determine_file(path, wavelength, determiner):
                 outputs.add(result, pattern)
             outputs.write()

@@ -33,7 +33,16 @@ def new_files(
     Raises:
         OSError: the folder cannot be listed.
     """
-    done = _marks(folder)
+    return _whole(folder, _marks(folder), passed_over, clock, sleep)  # what is there is seen now, not at the first file
+
+
+def _whole(
+    folder: Path,
+    done: dict[Path, _Mark],
+    passed_over: Callable[[Path], bool],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Iterator[Path]:
     waiting: dict[Path, tuple[_Mark, float]] = {}
     while True:
         now = clock()
