@@ -30,7 +30,7 @@ from syngony.determination.evidence import KINDS
 from syngony.determination.posterior import (
     EXTINCTION_OF_GROUP,
     LATTICE_OF_GROUP,
-    SYSTEM_OF_GROUP,
+    TYPICAL_VOLUME,
     combine,
     pair_name,
     systems_of,
@@ -38,6 +38,7 @@ from syngony.determination.posterior import (
 from syngony.determination.refusal import FEATURES as REFUSAL_FEATURES
 from syngony.determination.refusal import refusal_features
 from syngony.extinction_groups import space_group_frequencies
+from syngony.symmetry import SYSTEM_OF_GROUP
 from syngony.unit_cell import LATTICE_SYSTEMS
 
 SINGLES_REFUSED = 0.05
@@ -72,7 +73,7 @@ def fit_cells(rows: list[Row], ridge: float = 2.0) -> dict[str, float]:
 
 def fit_blank(rows: list[Row]) -> list[float]:
     """How much commoner each lattice system is, than among all structures, where no cell of the search is right."""
-    prior = np.bincount(LATTICE_OF_GROUP, space_group_frequencies(200.0), len(LATTICE_SYSTEMS))
+    prior = np.bincount(LATTICE_OF_GROUP, space_group_frequencies(TYPICAL_VOLUME), len(LATTICE_SYSTEMS))
     counts = np.bincount([LATTICE_OF_GROUP[r.truth - 1] for r in rows if not r.right.any()], minlength=len(prior))
     share = (counts + 10.0 * prior) / (counts.sum() + 10.0)
     return np.round(share / prior, 4).tolist()

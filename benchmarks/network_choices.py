@@ -26,10 +26,8 @@ from syngony.learning.recipes import recipe_settings
 from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
 from syngony.learning.training import load_run, train
-from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import ProfileView, view_from_dict
-
-_SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, 231)])
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def run_row(row: Row, caches: list[LineCache], root: Path, patterns: int, tested
         joined, group = np.concatenate(logits), np.concatenate(groups)
         systems = scores_from_logits(joined).systems.argmax(1)
         result[conditions] = {
-            "system": float((systems == _SYSTEM_OF_GROUP[group]).mean()),
+            "system": float((systems == SYSTEM_OF_GROUP[group]).mean()),
             "space_group": float((joined.argmax(1) == group).mean()),
         }
     result |= {"tested": len(group), "parameters": sum(p.numel() for p in model.network.parameters())}

@@ -11,7 +11,6 @@ from syngony.determination.cells import CELL_FEATURES, cell_features, cell_share
 from syngony.determination.evidence import Evidence
 from syngony.determination.posterior import (
     EXTINCTION_OF_GROUP,
-    SYSTEM_OF_GROUP,
     Posterior,
     combine,
     phase_chances,
@@ -27,7 +26,7 @@ from syngony.errors import InputError
 from syngony.extinction_groups import extinction_group_of
 from syngony.inference import Scores
 from syngony.pattern import Pattern
-from syngony.symmetry import CRYSTAL_SYSTEMS
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 
 
 def scan_of(name: str, seed: int = 1, wavelength: float | None = None) -> Pattern:

@@ -19,7 +19,7 @@ from instrument_files import Written, uxd
 from starlette.testclient import TestClient
 from test_report import Elements, answer
 
-from syngony.determination import Determiner
+from syngony.determination import Determiner, Witnesses
 from syngony.errors import InputError, ModelError, PatternError
 from syngony.pattern import Pattern
 from syngony.readers import read_pattern
@@ -27,9 +27,9 @@ from syngony.report.answers import shown
 from syngony.server.app import LARGEST_UPLOAD, create_app
 from syngony.server.run import run
 from syngony.server.shelf import Shelf
-from syngony.server.work import Asked, Refusal, Upload, Workers, within
+from syngony.server.work import Refusal, Upload, Workers, within
 
-ASKED = Asked("mobilenetv2", (), 1.0, ("network",))
+ASKED = Witnesses("mobilenetv2", (), 1.0, ("network",))
 RUTILE = (EXAMPLES / "rutile.xy").read_bytes()
 BARE = b"".join(line for line in RUTILE.splitlines(keepends=True) if not line.startswith(b"#"))
 HERE = "http://127.0.0.1"
@@ -229,6 +229,6 @@ def test_a_worker_that_dies_ends_one_file_alone() -> None:
 
 def test_wrong_options_are_errors_before_anything_is_served() -> None:
     with pytest.raises(ModelError, match="no model"):
-        create_app(Asked("nonsense", (), 1.0, None))
+        create_app(Witnesses("nonsense", (), 1.0, None))
     with pytest.raises(InputError, match="cannot listen"):
         run(ASKED, "192.0.2.1", 0, 1)

@@ -63,3 +63,10 @@ class MissingExtraError(SyngonyError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs the '{extra}' extra: pip install 'syngony[{extra}]'")
+
+
+def reason_of(error: Exception) -> str:
+    """In words, why a scan could not be determined; for `SyngonyError`, `OSError` and `MemoryError`."""
+    if isinstance(error, MemoryError):
+        return "not enough memory for this scan"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -89,6 +89,13 @@ def extinction_group_of(space_group_number: int) -> ExtinctionGroup:
 
 
 @cache
+def extinction_group_indices() -> NDArray[np.int64]:
+    """(230,) position in `extinction_groups` of each space group's."""
+    place = {number: i for i, group in enumerate(extinction_groups()) for number in group.space_groups}
+    return np.array([place[number] for number in range(1, 231)])
+
+
+@cache
 def _space_group_counts() -> NDArray[np.float64]:
     """(230, 8) known structures by space group and volume; ``tables/space_group_counts.json``."""
     table = json.loads(files("syngony").joinpath("tables/space_group_counts.json").read_text())

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import ModelError
-from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import View, view_from_dict
 
 DEFAULT_MODEL = "syngony"
 CARD_FORMAT = 1
-_SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, 231)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +106,7 @@ def scores_from_logits(logits: NDArray[np.floating], temperature: float = 1.0) -
         return Scores(probabilities, None)
     systems = np.zeros((len(probabilities), len(CRYSTAL_SYSTEMS)))
     for system in range(len(CRYSTAL_SYSTEMS)):
-        systems[:, system] = probabilities[:, system == _SYSTEM_OF_GROUP].sum(axis=1)
+        systems[:, system] = probabilities[:, system == SYSTEM_OF_GROUP].sum(axis=1)
     return Scores(systems, probabilities)
 
 

@@ -33,6 +33,10 @@ def crystal_system_index(space_group_number: int) -> int:
     return int(np.searchsorted(_LAST_SPACE_GROUP, space_group_number))
 
 
+SYSTEM_OF_GROUP = np.array([crystal_system_index(number) for number in range(1, 231)])
+"""(230,) position in `CRYSTAL_SYSTEMS` of each space group."""
+
+
 def crystal_system(space_group_number: int) -> str:
     """Name of the crystal system of a space group (trigonal and hexagonal are two systems)."""
     return CRYSTAL_SYSTEMS[crystal_system_index(space_group_number)]

@@ -152,13 +152,13 @@ def _determine_file(
 ) -> Iterator[tuple[Determination, Pattern | None]]:
     """One determination a scan of the file; what is wrong, or too big, is named and does not stop the others."""
     from syngony.determination import Determination
-    from syngony.errors import SyngonyError
+    from syngony.errors import SyngonyError, reason_of
     from syngony.readers import name_in_file, read_patterns
 
     try:
         patterns = read_patterns(path, wavelength)
     except (SyngonyError, OSError, MemoryError) as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         complain(f"{path}: {reason}")
         yield Determination(str(path), error=reason), None
         return
@@ -170,20 +170,14 @@ def _determine_pattern(pattern: Pattern, name: str, determiner: Determiner) -> D
     from dataclasses import replace
 
     from syngony.determination import Determination
-    from syngony.errors import SyngonyError
+    from syngony.errors import SyngonyError, reason_of
 
     try:
         return replace(determiner(pattern), file=name)
     except (SyngonyError, OSError, MemoryError) as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         complain(f"{name}: {reason}")
         return Determination(name, error=reason)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "not enough memory for this scan"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _check_writable(path: Path, option: str) -> None:

@@ -24,12 +24,12 @@ def serve(
     budget: Annotated[float, typer.Option(min=0.05, help="Seconds of the lattice search, a scan.")] = DEFAULT_BUDGET,
 ) -> None:
     """Serve a page on this machine: drop scans on it, look at the answers, take them with you."""
+    from syngony.determination import Witnesses
     from syngony.errors import SyngonyError
     from syngony.server.run import run
-    from syngony.server.work import Asked
 
     try:
-        run(Asked(model, libraries_of(library), budget, evidence_of(evidence)), host, port, workers)
+        run(Witnesses(model, libraries_of(library), budget, evidence_of(evidence)), host, port, workers)
     except SyngonyError as error:
         complain(str(error))
         raise typer.Exit(2) from None

@@ -1,6 +1,6 @@
 """The main job: a pattern in, a determination out."""
 
-from syngony.determination.determiner import DEFAULT_BUDGET, Determiner, determine, load_network
+from syngony.determination.determiner import DEFAULT_BUDGET, Determiner, Witnesses, determine, load_network
 from syngony.determination.result import Determination, SpaceGroup
 
-__all__ = ["DEFAULT_BUDGET", "Determination", "Determiner", "SpaceGroup", "determine", "load_network"]
+__all__ = ["DEFAULT_BUDGET", "Determination", "Determiner", "SpaceGroup", "Witnesses", "determine", "load_network"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,6 +72,27 @@ class Determiner:
         """The evidence of a pattern and what it adds up to; the libraries as if they had no entry of `without`."""
         evidence = gather(pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds, without)
         return evidence, combine(evidence)
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """Who is asked: arguments of a `Determiner`, to be built in each process that determines.
+
+    Attributes:
+        model: name or path.
+        libraries: names or paths; None for those shipped.
+        time_budget: seconds of the lattice search.
+        evidence: kinds; None for the model's own.
+    """
+
+    model: str
+    libraries: tuple[str, ...] | None = None
+    time_budget: float | None = DEFAULT_BUDGET
+    evidence: tuple[str, ...] | None = None
+
+    def determiner(self) -> Determiner:
+        """Load them."""
+        return Determiner(self.model, self.libraries, self.time_budget, self.evidence)
 
 
 def determine(

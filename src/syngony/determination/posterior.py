@@ -24,20 +24,17 @@ from numpy.typing import NDArray
 
 from syngony.determination.cells import cell_shares, constants
 from syngony.determination.evidence import CellEvidence, Evidence
-from syngony.extinction_groups import extinction_group_of, extinction_groups, space_group_frequencies
-from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.extinction_groups import extinction_group_indices, extinction_groups, space_group_frequencies
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.unit_cell import LATTICE_SYSTEMS
 
 N_GROUPS = 230
-SYSTEM_OF_GROUP = np.array([crystal_system_index(n) for n in range(1, N_GROUPS + 1)])
-EXTINCTION_OF_GROUP = np.array([extinction_groups().index(extinction_group_of(n)) for n in range(1, N_GROUPS + 1)])
-LATTICE_OF_GROUP = np.array(
-    [LATTICE_SYSTEMS.index(extinction_group_of(n).lattice_system) for n in range(1, N_GROUPS + 1)]
-)
+EXTINCTION_OF_GROUP = extinction_group_indices()
+LATTICE_OF_GROUP = np.array([LATTICE_SYSTEMS.index(extinction_groups()[i].lattice_system) for i in EXTINCTION_OF_GROUP])
 _INDEX = {group.symbol + group.lattice_system: i for i, group in enumerate(extinction_groups())}
 
 _LEAST = 1e-12
-_TYPICAL_VOLUME = 200.0  # Å^3, primitive: where no cell tells
+TYPICAL_VOLUME = 200.0  # Å^3, primitive: where no cell tells
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +82,7 @@ def lattice_likelihood(
     """
     shares, none = cell_shares([one.features for one in cells], table)
     blank = np.array(table["blank"])[LATTICE_OF_GROUP]
-    total = none * _normal(space_group_frequencies(_TYPICAL_VOLUME) * blank)
+    total = none * _normal(space_group_frequencies(TYPICAL_VOLUME) * blank)
     parts = np.array([share * groups_of_cell(one) for one, share in zip(cells, shares, strict=True)])
     parts = parts.reshape(-1, N_GROUPS)
     return total + parts.sum(0), parts, shares
@@ -121,7 +118,7 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
     if kinds is not None:
         use = {name: there and name in kinds for name, there in use.items()}
     table = table or constants()
-    prior = _normal(space_group_frequencies(_TYPICAL_VOLUME))
+    prior = _normal(space_group_frequencies(TYPICAL_VOLUME))
     witnesses: dict[str, NDArray[np.float64]] = {}
     network = np.full(N_GROUPS, np.nan)
     if use["network"]:

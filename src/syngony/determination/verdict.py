@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from syngony.determination.evidence import Evidence
-from syngony.determination.posterior import LATTICE_OF_GROUP, SYSTEM_OF_GROUP, Posterior
+from syngony.determination.posterior import LATTICE_OF_GROUP, Posterior
 from syngony.determination.refusal import reasons, suspicion
 from syngony.determination.result import Determination, SpaceGroup
 from syngony.extinction_groups import extinction_groups
 from syngony.pattern import Pattern
-from syngony.symmetry import CRYSTAL_SYSTEMS, space_group_symbol
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP, space_group_symbol
 from syngony.unit_cell import LATTICE_SYSTEMS
 
 _LISTED = 10
@@ -32,10 +32,10 @@ def determination_of(
     suspected = suspicion(evidence, posterior)
     why = reasons(evidence, posterior, suspected, asked_lattice)
     kind, basis = rests_on(evidence, posterior, best)
-    lines: tuple[dict[str, Any], ...] = ()
+    found: dict[str, Any] = {"cells": [], "lines": []}
     warnings = [*pattern.warnings, *evidence.notes]
     if evidence.indexing is not None:
-        lines = tuple(evidence.indexing.as_dict()["lines"])
+        found = evidence.indexing.as_dict()
         if evidence.indexing.reason:
             warnings.append(evidence.indexing.reason)
     return Determination(
@@ -53,9 +53,9 @@ def determination_of(
         space_groups=_space_groups(posterior),
         extinction_groups=_extinction_groups(posterior),
         known_phases=_phases(evidence, posterior),
-        cells=_cells(evidence, posterior),
+        cells=_cells(found["cells"], posterior),
         witnesses={name: _named(p) for name, p in posterior.witnesses.items()},
-        lines=lines,
+        lines=tuple(found["lines"]),
         model=model,
     )
 
@@ -130,11 +130,7 @@ def _phases(evidence: Evidence, posterior: Posterior) -> tuple[dict[str, Any], .
     return tuple(sorted(found, key=lambda entry: (entry["component"], -entry["probability"])))
 
 
-def _cells(evidence: Evidence, posterior: Posterior) -> tuple[dict[str, Any], ...]:
-    if evidence.indexing is None:
-        return ()
-    shares = [*posterior.cells, *[0.0] * len(evidence.indexing.cells)]
-    return tuple(
-        {**cell.as_dict(evidence.indexing.lines.two_theta), "probability": round(float(share), 4)}
-        for cell, share in zip(evidence.indexing.cells, shares, strict=False)
-    )
+def _cells(found: list[dict[str, Any]], posterior: Posterior) -> tuple[dict[str, Any], ...]:
+    """Cells as the search lists them; those that were not weighed have no probability."""
+    chances = [*posterior.cells, *[0.0] * len(found)]
+    return tuple({**cell, "probability": round(float(p), 4)} for cell, p in zip(found, chances, strict=False))

@@ -1,6 +1,7 @@
 """Syngony against labelled structures or measured patterns: every figure about accuracy."""
 
-from syngony.evaluation.answers import Answer, Witnesses, answers
+from syngony.determination import Witnesses
+from syngony.evaluation.answers import Answer, answers
 from syngony.evaluation.labelled import Conditions, LabelledPattern, SimulatedPatterns, read_labelled_patterns
 from syngony.evaluation.report import evaluate_patterns, evaluate_structures
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from syngony.determination import Determiner
+from syngony.determination import Determiner, Witnesses
+from syngony.determination.cells import constants
 from syngony.determination.posterior import Posterior
 from syngony.errors import InputError, PatternError, StructureError
 from syngony.evaluation.labelled import LabelledPattern
@@ -66,27 +67,6 @@ class Answer:
     rests_on: str | None = None
     suspicion: float | None = None
     skipped: str | None = None
-
-
-@dataclass(frozen=True)
-class Witnesses:
-    """Settings of a `Determiner`, to be built in each process.
-
-    Attributes:
-        model: name or path.
-        libraries: names or paths; None for those shipped.
-        time_budget: seconds of the lattice search.
-        evidence: kinds; None for the model's own.
-    """
-
-    model: str
-    libraries: tuple[str, ...] | None = None
-    time_budget: float | None = 1.0
-    evidence: tuple[str, ...] | None = None
-
-    def determiner(self) -> Determiner:
-        """Load them."""
-        return Determiner(self.model, self.libraries, self.time_budget, self.evidence)
 
 
 def answers(
@@ -211,7 +191,7 @@ def _of_scores(place: int, item: LabelledPattern, scores: Scores, row: int) -> A
     lists: tuple[Any, Any] = ((), ())
     if scores.space_groups is not None:
         lists = _listed(Posterior(scores.space_groups[row], np.empty(0), np.empty(0), {}))
-    sure = max(systems) >= 0.5
+    sure = max(systems) >= constants()["refusal"]["least"]
     return Answer(
         place, item.pattern.name, item.space_groups, item.kin, item.sites, 0, systems, *lists, not sure, "impression"
     )

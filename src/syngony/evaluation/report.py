@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 import syngony
 from syngony import metrics
+from syngony.determination import Witnesses
 from syngony.errors import PatternError, StructureError, TableError
-from syngony.evaluation.answers import Answer, Patterns, Progress, Witnesses, answers
+from syngony.evaluation.answers import Answer, Patterns, Progress, answers
 from syngony.evaluation.labelled import Conditions, SimulatedPatterns, read_labelled_patterns
-from syngony.extinction_groups import extinction_group_of, extinction_groups
+from syngony.extinction_groups import extinction_group_indices
 from syngony.inference import Network
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
 from syngony.views import ProfileView
@@ -139,7 +140,7 @@ def figures(good: Sequence[Answer]) -> dict[str, Any]:
     truth = [tuple(answer.truth) for answer in good]
     systems = np.array([answer.systems for answer in good])
     true = _true_systems(good)
-    extinction = [{extinction_groups().index(extinction_group_of(n)) for n in numbers} for numbers in truth]
+    extinction = [{int(extinction_group_indices()[n - 1]) for n in numbers} for numbers in truth]
     right = systems.argmax(1) == true
     answered = np.array([not answer.abstained for answer in good])
     return {

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from syngony import networks
-from syngony.extinction_groups import extinction_group_of, extinction_groups
+from syngony.extinction_groups import extinction_group_indices
 from syngony.learning.settings import TrainingSettings
-from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import View
 
 N_SPACE_GROUPS = 230
-_SYSTEM_OF_GROUP = [crystal_system_index(n) for n in range(1, N_SPACE_GROUPS + 1)]
-_EXTINCTION_GROUP_OF_GROUP = [extinction_groups().index(extinction_group_of(n)) for n in range(1, N_SPACE_GROUPS + 1)]
 _WARM_UP = 500  # steps of a steady schedule: its length is open
 
 
@@ -32,7 +30,7 @@ class Classifier(pl.LightningModule):
         self.steps = steps
         self.membership: Tensor
         self.extinction: Tensor
-        for name, classes in (("membership", _SYSTEM_OF_GROUP), ("extinction", _EXTINCTION_GROUP_OF_GROUP)):
+        for name, classes in (("membership", SYSTEM_OF_GROUP), ("extinction", extinction_group_indices())):
             self.register_buffer(name, nn.functional.one_hot(torch.tensor(classes)).bool(), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import syngony
+from syngony.determination import Witnesses
 from syngony.errors import WavelengthError
 from syngony.report.answers import Report
 from syngony.report.rendering import made_by, static
 from syngony.report.table import csv_text
 from syngony.server.guard import LOOPBACK, Guard, too_large
 from syngony.server.shelf import Shelf
-from syngony.server.work import Asked, Refusal, Upload, Workers, default_workers
+from syngony.server.work import Refusal, Upload, Workers, default_workers
 from syngony.wavelengths import TUBE_LINES, parse_wavelength
 
 LARGEST_UPLOAD = 40_000_000
@@ -81,7 +82,7 @@ class Chosen(BaseModel):
     ids: list[str] = Field(min_length=1, max_length=5000)
 
 
-def create_app(asked: Asked, workers: int | None = None, hosts: Collection[str] = LOOPBACK) -> FastAPI:
+def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[str] = LOOPBACK) -> FastAPI:
     """The application; network and libraries are loaded here, so that a wrong name is an error at once.
 
     Args:

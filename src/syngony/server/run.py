@@ -7,13 +7,13 @@ import sys
 
 import uvicorn
 
+from syngony.determination import Witnesses
 from syngony.errors import InputError
 from syngony.server.app import create_app
 from syngony.server.guard import LOOPBACK
-from syngony.server.work import Asked
 
 
-def run(asked: Asked, host: str, port: int, workers: int | None) -> None:
+def run(asked: Witnesses, host: str, port: int, workers: int | None) -> None:
     """Serve on an address; returns when the user ends it.
 
     Args:

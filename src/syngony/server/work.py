@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from syngony.determination import Determination, Determiner
-from syngony.errors import PatternError, SyngonyError, WavelengthError
+from syngony.determination import Determination, Determiner, Witnesses
+from syngony.errors import PatternError, SyngonyError, WavelengthError, reason_of
 from syngony.pattern import Pattern, two_theta_from_q
 from syngony.readers import name_in_file, read_patterns
 from syngony.report.answers import Shown, shown
@@ -26,20 +26,6 @@ LONGEST = 180.0
 
 MOST_SCANS = 60
 """Scans of one file that are determined."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a worker needs to be ready: the arguments of `Determiner`."""
-
-    model: str
-    libraries: tuple[str, ...] | None
-    budget: float
-    evidence: tuple[str, ...] | None
-
-    def determiner(self) -> Determiner:
-        """Load network and libraries."""
-        return Determiner(self.model, self.libraries, self.budget, self.evidence)
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,7 @@ class Workers:
     A process that dies (of a scan too big for the memory) is the end of its file alone: the pool is made anew.
     """
 
-    def __init__(self, asked: Asked, count: int) -> None:
+    def __init__(self, asked: Witnesses, count: int) -> None:
         self._asked = asked
         self.count = count
         self._pool = self._new_pool()
@@ -119,7 +105,7 @@ def default_workers() -> int:
 _determiner: Determiner | None = None  # of this worker process
 
 
-def _start(asked: Asked) -> None:
+def _start(asked: Witnesses) -> None:
     global _determiner
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends its workers
     _determiner = asked.determiner()
@@ -146,7 +132,7 @@ def _determine(upload: Upload) -> list[Shown] | Refusal:
         except WavelengthError as error:
             return Refusal(str(error).replace("--wavelength ", ""), needs_wavelength=upload.wavelength is None)
         except (SyngonyError, OSError, MemoryError) as error:
-            return Refusal(_reason(error))
+            return Refusal(reason_of(error))
     if len(patterns) > MOST_SCANS:
         return Refusal(f"{len(patterns)} scans in one file: the page takes {MOST_SCANS}; use the command line")
     named = [_named(pattern, upload.name) for pattern in patterns]
@@ -161,7 +147,7 @@ def _shown(pattern: Pattern, name: str, upload: Upload) -> Shown:
         pattern = within(pattern, upload.low, upload.high)
         return shown(replace(_determiner(pattern), file=name), pattern, libraries, key)
     except (SyngonyError, OSError, MemoryError) as error:
-        return shown(Determination(name, error=_reason(error)), pattern, libraries, key)
+        return shown(Determination(name, error=reason_of(error)), pattern, libraries, key)
 
 
 def within(pattern: Pattern, low: float | None, high: float | None) -> Pattern:
@@ -193,9 +179,3 @@ def _named(pattern: Pattern, name: str) -> Pattern:
     """The pattern under the user's name for its file."""
     p = pattern
     return Pattern(p.two_theta, p.intensity, p.wavelength, name, p.warnings, p.measurement)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "not enough memory for this scan"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
