@@ -34,7 +34,8 @@ from syngony.lattice.trials import (
     orthorhombic_trials,
     uniaxial_trials,
 )
-from syngony.lattice.zones import monoclinic_trials, rectangle_trials, rectangles, triclinic_trials, zones
+from syngony.lattice.layers import MOST_ACROSS, MOST_ALONG, triclinic_trials
+from syngony.lattice.zones import monoclinic_trials, rectangle_trials, rectangles, zones
 
 MOST_LINES = 30
 """Lines that trials are made of and tested on."""
@@ -53,12 +54,12 @@ _UNEXPLAINED = (0.45, 0.4, 0.4, 0.3, 0.25, 0.25)
 where parameters are few."""
 
 _ORDER = ((CUBIC, TETRAGONAL, HEXAGONAL), (ORTHORHOMBIC,), (MONOCLINIC,), (TRICLINIC,))
-_SHARES = (0.3, 0.55, 0.85, 1.0)
+_SHARES = (0.25, 0.4, 0.8, 1.0)
 """Of the time budget, by when each of these must end: a short budget is not spent on high symmetries alone."""
 
-_ZONE_PASSES, _ZONES_A_PORTION = ((0, 120), (120, 600)), 25
-_MOST_BASIS_LINES = 14
-_LIKELIEST_SHIFTS = 5
+_ZONE_PASSES, _ZONES_A_PORTION = ((0, 16), (16, 48), (48, 120), (120, 400)), 8
+_MOST_BASIS_LINES, _MOST_ZONES = 14, 400
+_LIKELIEST_SHIFTS = 13
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
 
@@ -185,7 +186,7 @@ def _likeliest_shifts(
     with_zones: list[tuple[float, Observed, NDArray[np.float64]]] = []
     for zero, seen in sorted(shifts, key=lambda shift: abs(shift[0])):
         if not (with_zones and state.out_of_time):
-            with_zones.append((zero, seen, zones(seen, _basis_lines(seen), _PLANE_ANGLES[:3])))
+            with_zones.append((zero, seen, zones(seen, _basis_lines(seen), _PLANE_ANGLES, _MOST_ZONES)))
     with_zones.sort(key=lambda shift: -float(shift[2][:best, 3].mean()) if len(shift[2]) else 0.0)
     return with_zones[:_LIKELIEST_SHIFTS]
 
@@ -207,7 +208,7 @@ def _oblique_rounds(
 def _planes(seen: Observed) -> NDArray[np.float64]:
     """Zones normal to the unique axis of a monoclinic lattice, and zones that hold it, in turns."""
     last = _basis_lines(seen)
-    normal, holding = zones(seen, last, _PLANE_ANGLES), rectangles(seen, last, _RECTANGLE_SQUARES)
+    normal, holding = zones(seen, last, _PLANE_ANGLES, _MOST_ZONES), rectangles(seen, last, _RECTANGLE_SQUARES)
     both = min(len(normal), len(holding))
     turns = np.stack([normal[:both], holding[:both]], axis=1).reshape(-1, 4)
     return np.concatenate([turns, normal[both:], holding[both:]])
@@ -340,7 +341,7 @@ def _oblique_trials(symmetry, some_zones, rest) -> None:
         elif symmetry == MONOCLINIC:
             monoclinic_trials(zone, *rest, _FORMS)  # type: ignore[call-arg]
         else:
-            triclinic_trials(zone, *rest)
+            triclinic_trials(zone, *rest, _LAYER_FORMS, *_LAYER_WORK, 5, 16)  # type: ignore[call-arg]
 
 
 def _pairs(last: int) -> list[tuple[int, int]]:
@@ -359,8 +360,14 @@ _SQUARES_F = np.array(  # face-centred lattices give no lower indices than these
     [(1.0, 1, 1)]
     + sorted({v for h in ((4.0, 0, 0), (4.0, 4, 0), (9.0, 1, 1), (16.0, 0, 0)) for v in itertools.permutations(h)})
 )
-_PLANE_ANGLES = np.array([(2, 2), (4, 2), (2, 4), (1, 1), (2, 1), (1, 2), (3, 1), (1, 3)])
+_PLANE_ANGLES = np.array(
+    [(h, k, 1.0, 1.0) for h, k in ((1, 1), (2, 1), (1, 2), (2, 2))]
+    + [(h, k, 1.0, 0.5) for h, k in ((1, 1), (2, 1), (1, 3))]
+    + [(h, k, 0.5, 1.0) for h, k in ((1, 1), (1, 2), (3, 1))]
+)
 _FORMS = np.array([(0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 2, 0), (1, 2, 0), (0, 2, 1)])
+_LAYER_FORMS = np.array([(h, k) for h, k in itertools.product(range(-2, 3), repeat=2) if (h or k) and abs(h) + abs(k) < 4])
+_LAYER_WORK = np.zeros((MOST_ACROSS, MOST_ALONG), np.float32), np.zeros((MOST_ACROSS, MOST_ALONG), np.int8)
 _RECTANGLE_SQUARES = np.array([(0, 1), (1, 0), (0, 4), (4, 0), (0, 9), (9, 0), (1, 1), (1, 4), (4, 1), (1, 9), (9, 1)])
 _OUTSIDE = np.array(
     [(k, 0, m, 1) for k in range(3) for m in range(3)]

@@ -12,48 +12,128 @@ import math
 import numpy as np
 from numba import njit
 
+from syngony.lattice.fit import solve
 from syngony.lattice.trials import consider
 
 
+_SHORTEST = 2.5e-4  # 1/Å^2
+_MOST_POINTS = 6.0  # of a plane for each line seen: more explain anything
+
+
 @njit(cache=True, error_model="numpy")
-def zones(observed, last, angles):
-    """All zones of pairs of lines below `last`, the best first: (k, 4) of u, v, w >= 0 (1/Å^2) and a score.
+def zones(observed, last, angles, most):
+    """The zones of three lines each that explain the most, the best first: (k, 4) of u <= v, 0 <= w <= u (1/Å^2) and a score.
+
+    The lines need not be the shortest vectors of the plane: what three of them span is reduced, and refined on all.
 
     Args:
         observed: lines.
-        last: lines that a basis is taken from; all lines may give the angle.
-        angles: (m, 2) indices of the third line, in halves of the basis.
+        last: lines that pairs are taken from; all lines may be the third.
+        angles: (m, 4) indices of the third line on the axes of the pair, and what the axes are of the pair: 1 or 1/2.
+        most: zones to return.
     """
     n = observed.q.shape[0]
     found = np.empty((last * (last - 1) // 2 * n * angles.shape[0], 4))
     count = 0
-    tried = np.empty(n * angles.shape[0])
     explained = np.zeros(n, np.bool_)
+    densest = _densest(observed)
     for second in range(1, last):
         for first in range(second):
-            u, v = observed.q[first], observed.q[second]
-            tries = 0
             for third in range(n):
                 if third in (first, second):
                     continue
                 for g in range(angles.shape[0]):
-                    m, k = 0.5 * angles[g, 0], 0.5 * angles[g, 1]
-                    w = abs(observed.q[third] - u * m * m - v * k * k) / (m * k)
-                    if w > 1.05 * u:  # u <= v: a reduced plane has w <= u
+                    h, k = angles[g, 0], angles[g, 1]
+                    u, v = observed.q[first] * angles[g, 2] ** 2, observed.q[second] * angles[g, 3] ** 2
+                    w = abs(observed.q[third] - u * h * h - v * k * k) / (h * k)
+                    if w * w > 3.9 * u * v:
                         continue
-                    known = False
-                    for t in range(tries):
-                        known = known or abs(tried[t] - w) < 0.3 * observed.reach[third]
-                    if known or tries == tried.shape[0]:
+                    while w > u * (1.0 + 1e-9) or u > v:
+                        if u > v:
+                            u, v = v, u
+                        turns = math.floor(0.5 * w / u + 0.5)
+                        u, v, w = u, v - turns * w + turns * turns * u, abs(w - 2.0 * turns * u)
+                        if turns == 0 and u <= v:
+                            break
+                    if u < _SHORTEST or u * v - 0.25 * w * w < densest:
                         continue
-                    tried[tries] = w
-                    tries += 1
-                    if count < found.shape[0]:
-                        found[count, 0], found[count, 1], found[count, 2] = u, v, w
-                        found[count, 3] = _zone_score(u, v, w, observed, explained)
-                        count += 1
+                    score = _zone_score(u, v, w, observed, explained)
+                    found[count, 0], found[count, 1], found[count, 2], found[count, 3] = u, v, w, score
+                    count += 1
     order = np.argsort(-found[:count, 3])
-    return found[:count][order]
+    kept = np.empty((most, 4))
+    many = 0
+    work = np.zeros((3, 3)), np.zeros(3)
+    for place in order:
+        if many == most:
+            break
+        zone = found[place]
+        if _is_among(kept[:many], zone, 0.5 * observed.reach[0]):
+            continue
+        kept[many] = zone
+        _refine_zone(kept[many], observed, work[0], work[1])
+        if _is_among(kept[:many], kept[many], 0.25 * observed.reach[0]):
+            continue
+        kept[many, 3] = max(zone[3], _zone_score(kept[many, 0], kept[many, 1], kept[many, 2], observed, explained))
+        many += 1
+    return kept[:many][np.argsort(-kept[:many, 3])]
+
+
+@njit(cache=True, error_model="numpy")
+def _densest(observed):
+    """Least determinant, 1/Å^4, of the metric of a plane."""
+    n = observed.q.shape[0]
+    return (0.5 * math.pi * (observed.q[n - 1] + observed.reach[n - 1]) / (_MOST_POINTS * n)) ** 2
+
+
+@njit(cache=True, error_model="numpy")
+def _is_among(some_zones, zone, tolerance):
+    for other in some_zones:
+        if (
+            abs(other[0] - zone[0]) < tolerance
+            and abs(other[1] - zone[1]) < tolerance
+            and abs(other[2] - zone[2]) < 2 * tolerance
+        ):
+            return True
+    return False
+
+
+@njit(cache=True, error_model="numpy")
+def _refine_zone(zone, observed, normal, right):
+    """Least squares on the lines that a zone explains."""
+    n = observed.q.shape[0]
+    u, v, w = zone[0], zone[1], zone[2]
+    nearest = 1.0 * observed.reach
+    at = np.zeros((n, 2))
+    limit = observed.q[n - 1] + observed.reach[n - 1]
+    determinant = u * v - 0.25 * w * w
+    for k in range(int(math.sqrt(limit * u / determinant)) + 1):
+        half = 0.5 * w * k / u
+        inside = half * half + (limit - v * k * k) / u
+        if inside < 0:
+            continue
+        root = math.sqrt(inside)
+        for h in range(math.ceil(-half - root) if k > 0 else 1, math.floor(-half + root) + 1):
+            q = u * h * h + v * k * k + w * h * k
+            j = np.searchsorted(observed.q, q)
+            for i in range(max(0, j - 1), min(n, j + 1)):
+                if abs(observed.q[i] - q) <= nearest[i]:
+                    nearest[i] = abs(observed.q[i] - q)
+                    at[i, 0], at[i, 1] = h, k
+    normal[:], right[:] = 0.0, 0.0
+    row = np.zeros(3)
+    for i in range(n):
+        h, k = at[i, 0], at[i, 1]
+        if h == 0 and k == 0:
+            continue
+        row[0], row[1], row[2] = h * h, k * k, h * k
+        weight = 1.0 / observed.sigma[i] ** 2
+        for a in range(3):
+            right[a] += weight * row[a] * observed.q[i]
+            for b in range(a + 1):
+                normal[a, b] += weight * row[a] * row[b]
+    if solve(normal, right, 3) and right[0] > 0 and right[1] > 0 and right[2] ** 2 < 3.9 * right[0] * right[1]:
+        zone[0], zone[1], zone[2] = right[0], right[1], right[2]
 
 
 @njit(cache=True, error_model="numpy")
@@ -70,6 +150,7 @@ def rectangles(observed, last, squares):
     found = np.empty((last * (last - 1) // 2 * tries, 4))
     count = 0
     explained = np.zeros(n, np.bool_)
+    densest = _densest(observed)
     for second in range(1, last):
         for first in range(second):
             start = count
@@ -81,7 +162,7 @@ def rectangles(observed, last, squares):
                         continue
                     u = (q1 * squares[j, 1] - q2 * squares[i, 1]) / det
                     v = (q2 * squares[i, 0] - q1 * squares[j, 0]) / det
-                    if u <= 0 or v < u:
+                    if u < _SHORTEST or v < u or u * v < densest:
                         continue
                     known = False
                     for t in range(start, count):
@@ -97,12 +178,23 @@ def rectangles(observed, last, squares):
 @njit(cache=True, error_model="numpy")
 def _zone_score(u, v, w, observed, explained):
     """How much better than chance a zone explains lines; `explained` is filled."""
+    spacing = explain(u, v, w, observed, explained)
+    score = 0.0 if spacing > 0 else -math.inf
+    for j in range(observed.q.shape[0]):
+        if explained[j]:
+            score += observed.weight[j] * math.log(max(1.0, 0.5 * spacing / observed.reach[j]))
+    return score
+
+
+@njit(cache=True, error_model="numpy")
+def explain(u, v, w, observed, explained):
+    """Which lines a zone explains; returns the mean distance of its own lines (1/Å^2), 0 for what is no plane."""
     n = observed.q.shape[0]
     limit = observed.q[n - 1] + observed.reach[n - 1]
     explained[:] = False
     determinant = u * v - 0.25 * w * w
     if determinant <= 0:
-        return -math.inf
+        return 0.0
     points = 0.5 * math.pi * limit / math.sqrt(determinant)
     for k in range(int(math.sqrt(limit * u / determinant)) + 1):
         half = 0.5 * w * k / u
@@ -117,11 +209,7 @@ def _zone_score(u, v, w, observed, explained):
                 explained[j] = True
             if j > 0 and q - observed.q[j - 1] <= observed.reach[j - 1]:
                 explained[j - 1] = True
-    score, spacing = 0.0, limit / points
-    for j in range(n):
-        if explained[j]:
-            score += observed.weight[j] * math.log(max(1.0, 0.5 * spacing / observed.reach[j]))
-    return score
+    return limit / points
 
 
 @njit(cache=True, error_model="numpy")
@@ -137,7 +225,7 @@ def monoclinic_trials(zone, observed, work, pool, least, most, unexplained, form
     trial = np.zeros(6)
     n = observed.q.shape[0]
     explained = np.zeros(n, np.bool_)
-    _zone_score(zone[0], zone[1], zone[2], observed, explained)
+    explain(zone[0], zone[1], zone[2], observed, explained)
     for halves in range(4):
         a, c, d = zone[0], zone[1], -zone[2]
         if halves % 2:
@@ -170,7 +258,7 @@ def rectangle_trials(zone, observed, work, pool, least, most, unexplained, forms
     trial = np.zeros(6)
     n = observed.q.shape[0]
     explained = np.zeros(n, np.bool_)
-    _zone_score(zone[0], zone[1], 0.0, observed, explained)
+    explain(zone[0], zone[1], 0.0, observed, explained)
     for swapped in range(2):
         b, c = (zone[1], zone[0]) if swapped else (zone[0], zone[1])
         trial[1], trial[2] = b, c
@@ -198,41 +286,3 @@ def rectangle_trials(zone, observed, work, pool, least, most, unexplained, forms
                     trial[0] = one - trial[3] * l1
                     if trial[0] > 0 and abs(trial[3]) <= 1.02 * c:
                         consider(4, 4, trial, observed, work, pool, least, most, unexplained)
-
-
-@njit(cache=True, error_model="numpy")
-def triclinic_trials(zone, observed, work, pool, least, most, unexplained):
-    """A zone as the plane hk0, a line outside it as 001 and two more for its angles with the plane."""
-    trial = np.zeros(6)
-    n = observed.q.shape[0]
-    explained = np.zeros(n, np.bool_)
-    _zone_score(zone[0], zone[1], zone[2], observed, explained)
-    a, b, f = zone[0], zone[1], zone[2]
-    trial[0], trial[1], trial[5] = a, b, f
-    outside = 0
-    for j in range(n):
-        if explained[j]:
-            continue
-        outside += 1
-        if outside > 6:
-            break
-        c = observed.q[j]
-        trial[2] = c
-        for k in range(n):
-            e = abs(observed.q[k] - a - c)
-            if e > 1.1 * a or k == j:
-                continue
-            trial[4] = e
-            for i in range(n):
-                if i in (j, k):
-                    continue
-                d = observed.q[i] - b - c
-                if abs(d) <= 1.1 * b:
-                    trial[3] = d
-                    consider(5, 6, trial, observed, work, pool, least, most, unexplained)
-                    trial[3] = -d
-                    consider(5, 6, trial, observed, work, pool, least, most, unexplained)
-                d = observed.q[i] - a - b - c - f - e
-                if abs(d) <= 1.1 * b:
-                    trial[3] = d
-                    consider(5, 6, trial, observed, work, pool, least, most, unexplained)
