@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from syngony.errors import InputError
 from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.merit import de_wolff, smith_snyder
-from syngony.lattice.predicted import PARAMETERS
+from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRICLINIC
 from syngony.lattice.refinement import standard_uncertainties
 from syngony.lattice.search import SearchSettings, judge_of, ranked, search
 from syngony.lattice.suspicion import orders_of_one_spacing, symmetries_within_reach, too_few, why_none
@@ -36,6 +36,14 @@ LEAST_SCORE = 2.0
 """Cells whose odds are below a hundred to one are not shown."""
 
 _WARMING_WAVELENGTH = 1.5406
+_WARMING_CELLS = {
+    CUBIC: (9.1, 9.1, 9.1, 90.0, 90.0, 90.0),
+    TETRAGONAL: (5.1, 5.1, 7.4, 90.0, 90.0, 90.0),
+    HEXAGONAL: (5.1, 5.1, 7.4, 90.0, 90.0, 120.0),
+    ORTHORHOMBIC: (5.1, 6.3, 7.4, 90.0, 90.0, 90.0),
+    MONOCLINIC: (5.1, 6.3, 7.4, 90.0, 97.0, 90.0),
+    TRICLINIC: (5.1, 6.3, 7.4, 83.0, 97.0, 106.0),
+}
 _PATIENCE = 4.0  # seconds until the user is told
 _COMPILED = 0.1  # seconds: slower than this, something was compiled or loaded
 _MERIT_LINES = 20
@@ -254,17 +262,16 @@ def ready() -> None:
 
     The first search on a machine compiles for half a minute; its time budget must not be spent on that.
     """
-    cell = UnitCell(5.1, 6.3, 7.4, 83.0, 97.0, 106.0)
     hkl = np.array([(h, k, l) for h in range(4) for k in range(-3, 4) for l in range(-3, 4) if (h, k, l) > (0, 0, 0)])  # noqa: E741
-    q = np.sort(np.einsum("ij,jk,ik->i", hkl, np.linalg.inv(cell.metric), hkl))[:24]
-    angles = two_theta_from_q(q, _WARMING_WAVELENGTH)
-    same = np.ones(len(q))
     notice = threading.Timer(_PATIENCE, log.warning, ["Compiling the lattice search for this machine: once, a minute."])
     notice.daemon = True
     notice.start()
-    for symmetry in range(len(PARAMETERS)):
-        settings = SearchSettings(time_budget=0.03, zero_spread=0.0, systems=(symmetry,))
-        for _ in range(10):  # each turn compiles what the last one did not reach
+    for symmetry, cell in _WARMING_CELLS.items():
+        q = np.unique(np.round(np.einsum("ij,jk,ik->i", hkl, np.linalg.inv(UnitCell(*cell).metric), hkl), 6))[:24]
+        angles = two_theta_from_q(q, _WARMING_WAVELENGTH)
+        same = np.ones(len(q))
+        settings = SearchSettings(time_budget=1.0, zero_spread=0.0, systems=(symmetry,))
+        for _ in range(10):  # each turn compiles what the last one had no time for; the right cell ends it
             began = time.perf_counter()
             search(angles, _WARMING_WAVELENGTH, 0.01 * same, same, 0.02 * same, settings)
             if time.perf_counter() - began < _COMPILED:
