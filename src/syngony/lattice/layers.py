@@ -61,7 +61,21 @@ def triclinic_trials(zone, observed, work, pool, least, most, unexplained, forms
                 voter[x, y] = -1
         for i in outside:
             if i != j:
-                _vote(i, observed.q[i] - c, observed.weight[i], a, b, f, forms, across, along, step_e, step_d, votes, voter)
+                _vote(
+                    i,
+                    observed.q[i] - c,
+                    observed.weight[i],
+                    a,
+                    b,
+                    f,
+                    forms,
+                    across,
+                    along,
+                    step_e,
+                    step_d,
+                    votes,
+                    voter,
+                )
         for _ in range(_PEAKS):
             best, at_x, at_y = 0.0, 0, 0
             for x in range(across):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.comparison import same_lattice
+from syngony.lattice.layers import MOST_ACROSS, MOST_ALONG, triclinic_trials
 from syngony.lattice.predicted import (
     CUBIC,
     HEXAGONAL,
@@ -34,7 +35,6 @@ from syngony.lattice.trials import (
     orthorhombic_trials,
     uniaxial_trials,
 )
-from syngony.lattice.layers import MOST_ACROSS, MOST_ALONG, triclinic_trials
 from syngony.lattice.zones import monoclinic_trials, rectangle_trials, rectangles, zones
 
 MOST_LINES = 30
@@ -264,21 +264,27 @@ def _harvest(state: _State, symmetry: int, pool: Pool, zero: float, most: int = 
         ]
         state.found += family
         best = max([best, *(c.log_odds for c in family)])
-    if state.found and not math.isinf(best) and not state.out_of_time:
+    while state.found and not math.isinf(best) and not state.out_of_time:
         first = max(state.found, key=lambda c: c.log_odds)
-        if first.log_odds > 0 and not first.indexed.all() and not state.is_enlarged(first):
-            state.found += [c for c in state.judge.enlarged(first) if state.settings.allow(c)]
+        if first.log_odds <= 0 or state.is_enlarged(first):
+            break
+        state.found += [c for c in state.judge.enlarged(first) if state.settings.allow(c)]
 
 
 def ranked(found: list[Candidate], most: int = 20) -> list[Candidate]:
     """Best first, each lattice once."""
     kept: list[Candidate] = []
-    for candidate in sorted(found, key=lambda c: -c.log_odds):
+    for candidate in sorted(found, key=_rank):
         if len(kept) == most:
             break
         if not any(same_lattice(candidate.metric, other.metric, 0.005, 0.5) for other in kept):
             kept.append(candidate)
     return kept
+
+
+def _rank(candidate: Candidate) -> float:
+    """Log odds; of cells that a few lines cannot tell apart the smaller one first."""
+    return -candidate.log_odds + 0.05 * math.log(float(np.linalg.det(candidate.metric)))
 
 
 def beyond_doubt(found: list[Candidate], judge: Judge) -> bool:
@@ -366,7 +372,9 @@ _PLANE_ANGLES = np.array(
     + [(h, k, 0.5, 1.0) for h, k in ((1, 1), (1, 2), (3, 1))]
 )
 _FORMS = np.array([(0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 2, 0), (1, 2, 0), (0, 2, 1)])
-_LAYER_FORMS = np.array([(h, k) for h, k in itertools.product(range(-2, 3), repeat=2) if (h or k) and abs(h) + abs(k) < 4])
+_LAYER_FORMS = np.array(
+    [(h, k) for h, k in itertools.product(range(-2, 3), repeat=2) if (h or k) and abs(h) + abs(k) < 4]
+)
 _LAYER_WORK = np.zeros((MOST_ACROSS, MOST_ALONG), np.float32), np.zeros((MOST_ACROSS, MOST_ALONG), np.int8)
 _RECTANGLE_SQUARES = np.array([(0, 1), (1, 0), (0, 4), (4, 0), (0, 9), (9, 0), (1, 1), (1, 4), (4, 1), (1, 9), (9, 1)])
 _OUTSIDE = np.array(

@@ -15,14 +15,13 @@ from numba import njit
 from syngony.lattice.fit import solve
 from syngony.lattice.trials import consider
 
-
 _SHORTEST = 2.5e-4  # 1/Å^2
 _MOST_POINTS = 6.0  # of a plane for each line seen: more explain anything
 
 
 @njit(cache=True, error_model="numpy")
 def zones(observed, last, angles, most):
-    """The zones of three lines each that explain the most, the best first: (k, 4) of u <= v, 0 <= w <= u (1/Å^2) and a score.
+    """Zones of three lines that explain most, the best first: (k, 4) of u <= v, 0 <= w <= u (1/Å^2) and a score.
 
     The lines need not be the shortest vectors of the plane: what three of them span is reduced, and refined on all.
 
