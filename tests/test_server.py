@@ -18,18 +18,20 @@ from httpx2 import Response
 from instrument_files import Written, uxd
 from starlette.testclient import TestClient
 from test_report import Elements, answer
+from typer.testing import CliRunner
 
+from syngony.cli import app
 from syngony.determination import Determiner, Witnesses
-from syngony.errors import InputError, ModelError, PatternError
-from syngony.pattern import Pattern
+from syngony.errors import InputError, ModelError
 from syngony.readers import read_pattern
 from syngony.report.answers import shown
 from syngony.server.app import LARGEST_UPLOAD, create_app
 from syngony.server.run import run
 from syngony.server.shelf import Shelf
-from syngony.server.work import Refusal, Upload, Workers, within
+from syngony.server.work import Refusal, Upload, Workers
 
 ASKED = Witnesses("mobilenetv2", (), 1.0, ("network",))
+COMMAND_LINE = ("--model", "mobilenetv2", "--library", "none", "--evidence", "network")
 RUTILE = (EXAMPLES / "rutile.xy").read_bytes()
 BARE = b"".join(line for line in RUTILE.splitlines(keepends=True) if not line.startswith(b"#"))
 HERE = "http://127.0.0.1"
@@ -110,20 +112,22 @@ def test_a_range_is_looked_at_alone(client: TestClient) -> None:
     (scan,) = determine(client, low="20", high="60.5").json()["scans"]
     assert (scan["drawing"]["two_theta"][0], scan["drawing"]["two_theta"][-1]) == (20.0, 60.5)
     assert "20 to 60.5°" in Elements(scan["html"]).text
-    for low, high in (("89", ""), ("60", "20")):
-        (scan,) = determine(client, low=low, high=high).json()["scans"]
-        assert scan["determination"]["error"] and scan["drawing"] is None
+    (scan,) = determine(client, low="89").json()["scans"]
+    assert scan["determination"]["error"] and scan["drawing"] is None
+    assert "no range" in determine(client, low="60", high="20").json()["reason"]
 
 
-def test_the_part_of_a_pattern_within_a_range() -> None:
-    pattern = Pattern(np.arange(10.0, 90.0, 0.5), np.arange(160.0) + 1, 1.54, "name", ("careful",))
-    part = within(pattern, 20.0, 60.0)
-    assert (part.two_theta[0], part.two_theta[-1], part.warnings) == (20.0, 60.0, ("careful",))
-    assert part.intensity[0] == pattern.intensity[20]
-    assert within(pattern, None, None) is pattern
-    assert within(pattern, None, 30.0).two_theta[0] == 10.0
-    with pytest.raises(PatternError, match="no point between 95 and 180"):
-        within(pattern, 95.0, None)
+def test_a_background_is_taken_off_before_anybody_looks(client: TestClient) -> None:
+    plain = determine(client).json()["scans"][0]
+    (scan,) = determine(client, background="4").json()["scans"]
+    assert scan["drawing"]["intensity"] == plain["drawing"]["intensity"]  # drawn as it was measured
+    assert scan["drawing"]["background"] != plain["drawing"]["background"]
+    assert "wider than 4° was taken off" in Elements(scan["html"]).text
+    told = CliRunner().invoke(
+        app, ["determine", str(EXAMPLES / "rutile.xy"), "--background", "4", "--json", *COMMAND_LINE]
+    )
+    assert scan["determination"] == {**json.loads(told.stdout)[0], "file": "rutile.xy"}
+    assert determine(client, background="0.1").status_code == 422
 
 
 def test_names_of_users_are_texts_and_never_paths(client: TestClient) -> None:

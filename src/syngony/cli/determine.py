@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +15,14 @@ from syngony.cli.console import as_json, complain, printable
 from syngony.cli.witnesses import DEFAULT_BUDGET, DEFAULT_MODEL, EVIDENCE_HELP, LIBRARY_HELP, evidence_of, libraries_of
 
 if TYPE_CHECKING:
-    from syngony.determination import Determination, Determiner
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from syngony.determination import Determination, Determiner, Preparation
     from syngony.pattern import Pattern
     from syngony.report.answers import Report
+
+    _Answer = tuple[Determination, Pattern | None, NDArray[np.float64] | None]
 
 
 def determine(
@@ -40,10 +45,15 @@ def determine(
     library: Annotated[list[str] | None, typer.Option(help=LIBRARY_HELP)] = None,
     evidence: Annotated[str | None, typer.Option(help=EVIDENCE_HELP)] = None,
     budget: Annotated[float, typer.Option(min=0.05, help="Seconds of the lattice search, a scan.")] = DEFAULT_BUDGET,
+    low: Annotated[float | None, typer.Option(help="Look at the scan from here on, degrees of 2θ.")] = None,
+    high: Annotated[float | None, typer.Option(help="Look at the scan up to here, degrees of 2θ.")] = None,
+    background: Annotated[
+        float | None, typer.Option(help="Take off a background of humps wider than this, degrees of 2θ.")
+    ] = None,
 ) -> None:
     """Determine the crystal system of powder scans, with cell, extinction group and space group."""
     from syngony.cli.progress import progress_bar
-    from syngony.determination import Determiner
+    from syngony.determination import Determiner, Preparation
     from syngony.errors import InputError, SyngonyError
     from syngony.wavelengths import parse_wavelength
 
@@ -55,6 +65,7 @@ def determine(
             raise InputError(f"{watch}: no such folder to watch")
         if wavelength is not None:
             parse_wavelength(wavelength)
+        preparation = Preparation(low, high, background)
         determiner = Determiner(model, libraries_of(library), budget, evidence_of(evidence))
         for path, option in ((csv_path, "--csv"), (report_path, "--report")):
             if path is not None:
@@ -67,10 +78,10 @@ def determine(
         for done, path in enumerate(files):
             if len(files) > 1:
                 update(done, len(files))
-            for result, pattern in _determine_file(path, wavelength, determiner):
-                outputs.add(result, pattern)
+            for answer in _determine_file(path, wavelength, preparation, determiner):
+                outputs.add(*answer)
     if watch is not None:
-        _watch(watch, wavelength, determiner, outputs)
+        _watch(watch, lambda path: _determine_file(path, wavelength, preparation, determiner), outputs)
     outputs.finish()
     if outputs.failed:
         raise typer.Exit(1)
@@ -94,7 +105,7 @@ class _Outputs:
         """Files that are written, in full."""
         return {path.resolve() for path in (self._csv, self._report_path) if path is not None}
 
-    def add(self, result: Determination, pattern: Pattern | None) -> None:
+    def add(self, result: Determination, pattern: Pattern | None, taken_off: NDArray[np.float64] | None = None) -> None:
         """Show an answer, and keep it for the files."""
         self.failed |= result.error is not None
         if self._json and self._streamed:
@@ -105,7 +116,7 @@ class _Outputs:
             self._printed = True
         self.results.append(result)
         if self._report is not None:
-            self._report.add(result, pattern)
+            self._report.add(result, pattern, taken_off)
 
     def write(self) -> None:
         """Write the files as they stand."""
@@ -123,7 +134,7 @@ class _Outputs:
         self.write()
 
 
-def _watch(folder: Path, wavelength: str | None, determiner: Determiner, outputs: _Outputs) -> None:
+def _watch(folder: Path, determined: Callable[[Path], Iterator[_Answer]], outputs: _Outputs) -> None:
     """Determine what is written to a folder until the user ends it."""
     from syngony.cli.watching import new_files
 
@@ -132,8 +143,8 @@ def _watch(folder: Path, wavelength: str | None, determiner: Determiner, outputs
     before = len(outputs.results)
     try:
         for path in files:
-            for result, pattern in _determine_file(path, wavelength, determiner):
-                outputs.add(result, pattern)
+            for answer in determined(path):
+                outputs.add(*answer)
             outputs.write()
     except KeyboardInterrupt:
         complain(f"watched {folder}: {len(outputs.results) - before} scans")
@@ -148,8 +159,8 @@ def _new_report(determiner: Determiner) -> Report:
 
 
 def _determine_file(
-    path: Path, wavelength: str | None, determiner: Determiner
-) -> Iterator[tuple[Determination, Pattern | None]]:
+    path: Path, wavelength: str | None, preparation: Preparation, determiner: Determiner
+) -> Iterator[_Answer]:
     """One determination a scan of the file; what is wrong, or too big, is named and does not stop the others."""
     from syngony.determination import Determination
     from syngony.errors import SyngonyError, reason_of
@@ -160,24 +171,25 @@ def _determine_file(
     except (SyngonyError, OSError, MemoryError) as error:
         reason = reason_of(error)
         complain(f"{path}: {reason}")
-        yield Determination(str(path), error=reason), None
+        yield Determination(str(path), error=reason), None, None
         return
     for pattern in patterns:
-        yield _determine_pattern(pattern, name_in_file(path, pattern), determiner), pattern
+        yield _determine_pattern(pattern, name_in_file(path, pattern), preparation, determiner)
 
 
-def _determine_pattern(pattern: Pattern, name: str, determiner: Determiner) -> Determination:
+def _determine_pattern(pattern: Pattern, name: str, preparation: Preparation, determiner: Determiner) -> _Answer:
     from dataclasses import replace
 
     from syngony.determination import Determination
     from syngony.errors import SyngonyError, reason_of
 
     try:
-        return replace(determiner(pattern), file=name)
+        prepared = preparation(pattern)
+        return replace(determiner(prepared.pattern), file=name), prepared.pattern, prepared.taken_off
     except (SyngonyError, OSError, MemoryError) as error:
         reason = reason_of(error)
         complain(f"{name}: {reason}")
-        return Determination(name, error=reason)
+        return Determination(name, error=reason), pattern, None
 
 
 def _check_writable(path: Path, option: str) -> None:

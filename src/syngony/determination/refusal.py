@@ -82,7 +82,8 @@ def reasons(evidence: Evidence, posterior: Posterior, suspected: float | None, a
     if asked_lattice and evidence.indexing is None:
         said.append("no lines stand out of the background: amorphous, or measured too shortly")
     elif evidence.indexing is not None and len(evidence.indexing.lines) < FEWEST_LINES:
-        said.append(f"{len(evidence.indexing.lines)} lines: too few to tell a lattice")
+        found = len(evidence.indexing.lines)
+        said.append(f"{found or 'no'} {'line' if found == 1 else 'lines'}: too few to tell a lattice")
     if suspected is not None and suspected > rule["most"]:
         second = [p for p in evidence.phases or () if p.component == 2 and p.probability > 0.5]
         also = f" ({second[0].name or second[0].formula} seems to be in it)" if second else ""

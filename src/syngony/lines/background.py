@@ -47,8 +47,14 @@ def separate_background(pattern: Pattern) -> tuple[Array, Array]:
     return background, np.sqrt(quiet_noise**2 + gain * net)
 
 
-def background_and_quiet_noise(pattern: Pattern) -> tuple[Array, Array]:
-    """Background (n,), and the scatter (n,) that points have between the lines."""
+def background_and_quiet_noise(pattern: Pattern, length: float | None = None) -> tuple[Array, Array]:
+    """Background (n,), and the scatter (n,) that points have between the lines.
+
+    Args:
+        pattern: the scan.
+        length: degrees; waves of the background that are shorter are not followed. From the widths of the lines
+            when None.
+    """
     two_theta, intensity = pattern.two_theta, pattern.intensity
     step = float(np.median(np.diff(two_theta)))
     noise = _first_noise(intensity)
@@ -56,8 +62,10 @@ def background_and_quiet_noise(pattern: Pattern) -> tuple[Array, Array]:
     net = intensity - rough
     signal = np.maximum(smoothed(net, 3.0), 0.0)
     width = typical_width(net, noise**2 + gain_of(intensity, rough, noise) * signal) * step
-    scale = np.clip(_LINES_TO_SCALE * width * _COPPER / pattern.wavelength, _STEEPEST, _FLATTEST)
-    length = min(scale * pattern.wavelength / _COPPER, 0.5 * (two_theta[-1] - two_theta[0]))
+    if length is None:
+        scale = np.clip(_LINES_TO_SCALE * width * _COPPER / pattern.wavelength, _STEEPEST, _FLATTEST)
+        length = scale * pattern.wavelength / _COPPER
+    length = min(length, 0.5 * (two_theta[-1] - two_theta[0]))
     background = rough
     for _ in range(2):
         background = _curve_between_lines(two_theta, intensity, noise, length)

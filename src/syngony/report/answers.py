@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from syngony.errors import InputError
 from syngony.library.file import Library
@@ -50,7 +52,12 @@ class Shown:
 
 
 def shown(
-    result: Determination, pattern: Pattern | None, libraries: Sequence[Library], key: str, whole: bool = True
+    result: Determination,
+    pattern: Pattern | None,
+    libraries: Sequence[Library],
+    key: str,
+    whole: bool = True,
+    taken_off: NDArray[np.float64] | None = None,
 ) -> Shown:
     """Make a determination ready to be shown.
 
@@ -60,11 +67,14 @@ def shown(
         libraries: those that were searched, to draw phases.
         key: tells it from others on one page; letters, digits, "-" and "_".
         whole: False for its row in a table alone.
+        taken_off: (n,) a background that was taken off the scan before.
     """
     row = row_of(result, pattern, f"scan-{key}" if whole else None)
     if not whole:
         return Shown(key, result, row, Markup(""), None)
-    drawing = drawing_of(pattern, result, libraries) if pattern is not None and result.error is None else None
+    drawing = None
+    if pattern is not None and result.error is None:
+        drawing = drawing_of(pattern, result, libraries, taken_off)
     return Shown(key, result, row, answer_html(result, pattern, key), drawing)
 
 
@@ -86,10 +96,10 @@ class Report:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, result: Determination, pattern: Pattern | None) -> None:
+    def add(self, result: Determination, pattern: Pattern | None, taken_off: NDArray[np.float64] | None = None) -> None:
         """Add a determination and its scan; None where it could not be read."""
         number = len(self) + 1
-        self.add_shown(shown(result, pattern, self._libraries, str(number), whole=number <= MOST_WHOLE))
+        self.add_shown(shown(result, pattern, self._libraries, str(number), number <= MOST_WHOLE, taken_off))
 
     def add_shown(self, answer: Shown) -> None:
         """Add one that is ready."""

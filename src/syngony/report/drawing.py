@@ -36,13 +36,19 @@ _MOST_TICKS = 400  # of one cell
 _SAME_TUBE = 3e-3  # relative: mean of a doublet against its first line
 
 
-def drawing_of(pattern: Pattern, result: Determination, libraries: Sequence[Library] = ()) -> dict[str, Any]:
+def drawing_of(
+    pattern: Pattern,
+    result: Determination,
+    libraries: Sequence[Library] = (),
+    taken_off: NDArray[np.float64] | None = None,
+) -> dict[str, Any]:
     """Everything a picture needs, in plain values.
 
     Args:
-        pattern: the scan.
+        pattern: the scan as it was determined.
         result: what was said of it.
         libraries: those that were searched; phases of others are not drawn.
+        taken_off: (n,) a background that a user had taken off: it is drawn where it was, under the scan.
 
     Returns:
         two_theta, intensity, background: of the scan, thinned to `MOST_POINTS`;
@@ -52,12 +58,15 @@ def drawing_of(pattern: Pattern, result: Determination, libraries: Sequence[Libr
         likely enough to be shown at first.
     """
     background, _ = separate_background(pattern)
-    kept = thinned(pattern.intensity, MOST_POINTS)
     top = float(smoothed(pattern.intensity - background, 2.0).max())
+    intensity = pattern.intensity
+    if taken_off is not None:
+        intensity, background = intensity + taken_off, background + taken_off
+    kept = thinned(intensity, MOST_POINTS)
     return {
         "wavelength": pattern.wavelength,
         "two_theta": _rounded(pattern.two_theta[kept], 4),
-        "intensity": _rounded(pattern.intensity[kept], 5, significant=True),
+        "intensity": _rounded(intensity[kept], 5, significant=True),
         "background": _rounded(background[kept], 5, significant=True),
         "lines": [{**line, "explained": line["hkl"] is not None} for line in result.lines],
         "cells": _cells(pattern, result),

@@ -18,8 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import syngony
-from syngony.determination import Witnesses
-from syngony.errors import WavelengthError
+from syngony.determination import Preparation, Witnesses
+from syngony.determination.preparation import NARROWEST, WIDEST
+from syngony.errors import InputError, WavelengthError
 from syngony.report.answers import Report
 from syngony.report.rendering import made_by, static
 from syngony.report.table import csv_text
@@ -167,6 +168,9 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
         wavelength: Annotated[str | None, Form(description="Å or a tube line, where the file states none")] = None,
         low: Annotated[float | None, Form(ge=0, le=180, description="degrees of 2θ")] = None,
         high: Annotated[float | None, Form(ge=0, le=180, description="degrees of 2θ")] = None,
+        background: Annotated[
+            float | None, Form(ge=NARROWEST, le=WIDEST, description="degrees: take off a background of humps wider")
+        ] = None,
     ) -> Answers | JSONResponse:
         """Determine every scan of a file."""
         wavelength = (wavelength or "").strip() or None
@@ -176,7 +180,11 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
             except WavelengthError as error:
                 raise HTTPException(422, str(error)) from None
         name = PurePath((file.filename or "scan").replace("\\", "/")).name or "scan"
-        done = await app.state.workers.determine(Upload(name, await file.read(), wavelength, low, high))
+        try:
+            preparation = Preparation(low, high, background)
+        except InputError as error:
+            raise HTTPException(422, str(error)) from None
+        done = await app.state.workers.determine(Upload(name, await file.read(), wavelength, preparation))
         if isinstance(done, Refusal):
             return _problem(422, done.reason, done.needs_wavelength)
         shelf.put(done)

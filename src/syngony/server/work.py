@@ -8,15 +8,15 @@ import secrets
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from syngony.determination import Determination, Determiner, Witnesses
-from syngony.errors import PatternError, SyngonyError, WavelengthError, reason_of
+from syngony.determination import Determination, Determiner, Preparation, Witnesses
+from syngony.errors import SyngonyError, WavelengthError, reason_of
 from syngony.pattern import Pattern, two_theta_from_q
 from syngony.readers import name_in_file, read_patterns
 from syngony.report.answers import Shown, shown
@@ -36,14 +36,13 @@ class Upload:
         name: as the user's browser calls it, without folders.
         data: its bytes.
         wavelength: of the user, where the file states none.
-        low, high: degrees of 2θ to look at; None for the whole scan.
+        preparation: what to do to its scans before.
     """
 
     name: str
     data: bytes
     wavelength: str | None = None
-    low: float | None = None
-    high: float | None = None
+    preparation: Preparation = field(default_factory=Preparation)
 
 
 @dataclass(frozen=True)
@@ -144,38 +143,14 @@ def _shown(pattern: Pattern, name: str, upload: Upload) -> Shown:
     libraries = _determiner.libraries or []
     key = secrets.token_urlsafe(12)
     try:
-        pattern = within(pattern, upload.low, upload.high)
-        return shown(replace(_determiner(pattern), file=name), pattern, libraries, key)
+        prepared = upload.preparation(pattern)
+        pattern = prepared.pattern
+        result = replace(_determiner(pattern), file=name)
+        return shown(result, pattern, libraries, key, taken_off=prepared.taken_off)
     except (SyngonyError, OSError, MemoryError) as error:
         return shown(Determination(name, error=reason_of(error)), pattern, libraries, key)
 
 
-def within(pattern: Pattern, low: float | None, high: float | None) -> Pattern:
-    """The part of a pattern from `low` to `high` degrees of 2θ.
-
-    Raises:
-        PatternError: the range is empty, or too short for a powder pattern.
-    """
-    if low is None and high is None:
-        return pattern
-    first, last = low if low is not None else 0.0, high if high is not None else 180.0
-    kept = (pattern.two_theta >= first) & (pattern.two_theta <= last)
-    if not kept.any():
-        raise PatternError(
-            f"no point between {first:g} and {last:g}°: "
-            f"the scan goes from {pattern.two_theta[0]:g} to {pattern.two_theta[-1]:g}°"
-        )
-    return Pattern(
-        pattern.two_theta[kept],
-        pattern.intensity[kept],
-        pattern.wavelength,
-        pattern.name,
-        pattern.warnings,
-        pattern.measurement,
-    )
-
-
 def _named(pattern: Pattern, name: str) -> Pattern:
     """The pattern under the user's name for its file."""
-    p = pattern
-    return Pattern(p.two_theta, p.intensity, p.wavelength, name, p.warnings, p.measurement)
+    return replace(pattern, name=name)

@@ -26,12 +26,11 @@ function percent(p) {
   return `${(100 * p).toFixed(p >= 0.1 && p <= 0.9 ? 0 : 1)}\u202f%`;
 }
 
-async function ask(entry, low, high) {
+async function ask(entry, looked = {}) {
   const form = new FormData();
   form.append("file", entry.file, entry.file.name);
   if (entry.wavelength) form.append("wavelength", entry.wavelength);
-  if (low !== undefined && low !== "") form.append("low", low);
-  if (high !== undefined && high !== "") form.append("high", high);
+  Object.entries(looked).forEach(([name, value]) => { if (value !== undefined && value !== "") form.append(name, value); });
   const response = await fetch("/api/determine", { method: "POST", body: form });
   const answer = await response.json();
   if (!response.ok) throw Object.assign(new Error(answer.reason), { needsWavelength: answer.needs_wavelength });
@@ -168,26 +167,29 @@ function select(entry, focus) {
   const answer = place.querySelector(".answer");
   if (answer && entry.scan.drawing) syngonyDraw(answer, entry.scan.drawing);
   const drawing = entry.scan.drawing;
-  byId("range").hidden = !(drawing || entry.low || entry.high);
+  const { low, high, background } = entry.looked ?? {};
+  byId("range").hidden = !(drawing || low || high || background);
   if (drawing) {
     entry.span ??= [drawing.two_theta[0], drawing.two_theta[drawing.two_theta.length - 1]];
-    byId("low").value = entry.low ?? entry.span[0];
-    byId("high").value = entry.high ?? entry.span[1];
+    byId("low").value = low ?? entry.span[0];
+    byId("high").value = high ?? entry.span[1];
+    byId("background").value = background ?? "";
   }
   if (focus) place.focus({ preventScroll: false });
 }
 
 let pending = 0;
-async function changeRange(low, high) {
+async function look(low, high) {
   const entry = selected;
   if (!entry) return;
   const turn = ++pending;
   byId("answer").classList.add("waiting");
   byId("busy").textContent = "determining …";
   try {
-    const scans = await ask(entry, low, high);
+    const looked = { low, high, background: byId("background").value };
+    const scans = await ask(entry, looked);
     if (turn !== pending) return;
-    Object.assign(entry, { scan: scans[entry.part ?? 0], low, high });
+    Object.assign(entry, { scan: scans[entry.part ?? 0], looked });
     show(entry);
     if (selected === entry) select(entry);
     byId("busy").textContent = "";
@@ -201,7 +203,8 @@ async function changeRange(low, high) {
 let timer = 0;
 function rangeTyped() {
   clearTimeout(timer);
-  timer = setTimeout(() => changeRange(byId("low").value, byId("high").value), 700);
+  const typed = (id, end) => (selected?.span && Number(byId(id).value) === selected.span[end] ? "" : byId(id).value);
+  timer = setTimeout(() => look(typed("low", 0), typed("high", 1)), 700);
 }
 
 async function download(kind) {
@@ -270,13 +273,14 @@ document.addEventListener("drop", (event) => { event.preventDefault(); drop.clas
 byId("wavelength").addEventListener("change", (event) => { if (event.target.value.trim()) answerWavelength(event.target.value.trim()); });
 byId("low").addEventListener("change", rangeTyped);
 byId("high").addEventListener("change", rangeTyped);
+byId("background").addEventListener("change", rangeTyped);
 byId("range").addEventListener("submit", (event) => { event.preventDefault(); rangeTyped(); });
-byId("whole").addEventListener("click", () => changeRange());
+byId("whole").addEventListener("click", () => look());
 byId("shown").addEventListener("click", () => {
   const range = byId("answer").querySelector(".plot")?.layout?.xaxis?.range;
   if (range) {
     const [low, high] = range.map((value) => Math.min(180, Math.max(0, Math.round(value * 1000) / 1000)));
-    changeRange(low, high);
+    look(low, high);
   }
 });
 byId("take").querySelectorAll("[data-kind]").forEach((button) => button.addEventListener("click", () => download(button.dataset.kind)));
