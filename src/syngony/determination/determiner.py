@@ -106,7 +106,10 @@ def determine(
 
     Args:
         pattern: the scan.
-        model, libraries, time_budget, evidence: see `Determiner`, which is for many patterns.
+        model: name of a shipped network, path of an ``.onnx`` file, or a loaded `Network`.
+        libraries: as in `Determiner`, which is for many patterns.
+        time_budget: seconds of the lattice search; None is no limit.
+        evidence: as in `Determiner`.
 
     Raises:
         ModelError, LibraryError, InputError: see `Determiner`.

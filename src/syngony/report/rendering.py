@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from syngony.extinction_groups import extinction_group_of
 from syngony.inference import Network
 from syngony.library.file import Library
 from syngony.pattern import Pattern
+from syngony.reflection_conditions import reflection_conditions
 from syngony.report.thumbnail import thumbnail
 from syngony.report.wording import RESTS_ON, WITNESSES, cell_text, hkl_text, phase_text
 from syngony.symmetry import space_group_symbol
@@ -41,6 +43,7 @@ def environment() -> Environment:
         phase_text=phase_text,
         hkl_text=hkl_text,
         symbols=_symbols,
+        conditions=_conditions,
         degrees=lambda value: f"{value:.3f}°",
     )
     return env
@@ -167,6 +170,12 @@ def _cell_text(cell: dict[str, Any]) -> str:
 def _symbols(numbers: list[int]) -> str:
     listed = ", ".join(space_group_symbol(number) for number in numbers[:_LISTED_GROUPS])
     return listed + (f" and {len(numbers) - _LISTED_GROUPS} more" if len(numbers) > _LISTED_GROUPS else "")
+
+
+def _conditions(numbers: list[int]) -> str:
+    """Reflection conditions of the extinction group of these space groups."""
+    said = reflection_conditions(extinction_group_of(numbers[0]))
+    return "; ".join(str(condition).replace(" ", "\u00a0") for condition in said) or "nothing is absent"
 
 
 def _no_cell(result: Determination) -> str:
