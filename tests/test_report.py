@@ -214,7 +214,8 @@ def test_what_an_answer_says(scan: Pattern) -> None:
     text = Elements(page_of((answer(), scan))).text
     for words in (
         "tetragonal", "90\u202f%", "recognised", "Rutile (Ti2 O4), P4_2/mnm", "a\u00a0=\u00a04.5940(4)\u00a0Å",
-        "P - n -", "0kl:\u00a0k\u00a0+\u00a0l\u00a0=\u00a02n", "P4_2nm, P-4n2, P4_2/mnm", "leaves unexplained: 33.300°", "cubic, 6.0\u202f%", "not explained",
+        "P - n -", "0kl:\u00a0k\u00a0+\u00a0l\u00a0=\u00a02n",
+        "P4_2nm, P-4n2, P4_2/mnm", "leaves unexplained: 33.300°", "cubic, 6.0\u202f%", "not explained",
         "1.54184 Å", "10 to 90°, 4,001 points", "sha256 abc",
     ):  # fmt: skip
         assert words in text, words

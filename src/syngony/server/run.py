@@ -48,6 +48,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # whoever follows the printed address at once waits, and is not refused
     except OSError as error:
         listener.close()
         raise InputError(f"{host}:{port}: cannot listen there ({error.strerror}): choose another --port") from None
