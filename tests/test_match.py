@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: tables of structures cannot be read")
 
 from conftest import EXAMPLES, TEXTBOOK, caesium_chloride, halite, rutile, triclinic, wurtzite
+from instrument_files import Written, uxd
 from typer.testing import CliRunner
 
 import syngony
@@ -199,6 +200,17 @@ def test_the_command_line(tmp_path):
     assert run.invoke(app, ["match", str(good), "-w", "CuKa", "--elements", "Qq"]).exit_code == 2
     assert run.invoke(app, ["match", str(good), "-w", "CuKa", "--library", "none.lib"]).exit_code == 2
     assert "Rutile" in run.invoke(app, ["match", str(good), "-w", "CuKa"]).stdout
+
+
+def test_every_scan_of_a_file_is_matched(tmp_path):
+    scans = [np.loadtxt(EXAMPLES / f"{name}.xy") for name in ("rutile", "halite")]
+    path = tmp_path / "two.uxd"
+    path.write_bytes(uxd([Written(10.0, 0.02, tuple(scan[:, 1].astype(int).tolist())) for scan in scans]))
+    result = CliRunner().invoke(app, ["match", str(path), "-w", "CuKa", "--json", "--top", "1"])
+    assert result.exit_code == 0, result.stderr
+    listed = json.loads(result.stdout)
+    assert [one["file"] for one in listed] == [str(path), f"{path} [2 of 2]"]
+    assert [one["known_phases"][0]["name"] for one in listed] == ["Rutile", "Halite"]
 
 
 def test_matching_needs_no_extra():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from syngony.library.chemistry import Elements
     from syngony.library.file import Library
     from syngony.library.match import KnownPhase
+    from syngony.pattern import Pattern
 
 app = typer.Typer(help="Libraries of known phases: build, list, add, remove.", no_args_is_help=True)
 
@@ -103,7 +105,7 @@ def info(
 
 
 def match(
-    files: Annotated[list[Path], typer.Argument(help="Scans: text of two columns, 2θ and intensity.")],
+    files: Annotated[list[Path], typer.Argument(help="Scans: instrument files, or columns of text.")],
     library: Annotated[
         list[str] | None, typer.Option("--library", help="A .lib file or a shipped name; repeat for several.")
     ] = None,
@@ -131,7 +133,7 @@ def match(
     except SyngonyError as error:
         complain(str(error))
         raise typer.Exit(2) from None
-    results = [_match_file(path, wavelength, opened, hint, top) for path in files]
+    results = [found for path in files for found in _match_file(path, wavelength, opened, hint, top)]
     if as_json:
         print(json.dumps(results, indent=1))
     else:
@@ -144,24 +146,38 @@ def match(
 
 def _match_file(
     path: Path, wavelength: str | None, libraries: list[Library], hint: Elements | None, top: int
-) -> dict[str, Any]:
-    """One entry of the JSON; what is wrong with the file is named and does not stop the others."""
-    from syngony.errors import SyngonyError
-    from syngony.library.match import match as match_pattern
-    from syngony.readers import read_pattern
+) -> Iterator[dict[str, Any]]:
+    """One entry of the JSON a scan; what is wrong with one is named and does not stop the others."""
+    from syngony.errors import SyngonyError, reason_of
+    from syngony.readers import name_in_file, read_patterns
 
-    result: dict[str, Any] = {"file": str(path), "wavelength": None, "error": None, "warnings": [], "known_phases": []}
     try:
-        pattern = read_pattern(path, wavelength)
-        result["wavelength"], result["warnings"] = pattern.wavelength, list(pattern.warnings)
-        result["known_phases"] = [_plain(phase) for phase in match_pattern(pattern, libraries, top, hint)]
-    except SyngonyError as error:
-        result["error"] = str(error)
-    except OSError as error:
-        result["error"] = error.strerror or str(error)
-    if result["error"]:
-        complain(f"{path}: {result['error']}")
-    return result
+        patterns = read_patterns(path, wavelength)
+    except (SyngonyError, OSError, MemoryError) as error:
+        complain(f"{path}: {reason_of(error)}")
+        yield _entry(str(path), error=reason_of(error))
+        return
+    for pattern in patterns:
+        yield _match_pattern(pattern, name_in_file(path, pattern), libraries, hint, top)
+
+
+def _match_pattern(
+    pattern: Pattern, name: str, libraries: list[Library], hint: Elements | None, top: int
+) -> dict[str, Any]:
+    from syngony.errors import SyngonyError, reason_of
+    from syngony.library.match import match as match_pattern
+
+    known = {"wavelength": pattern.wavelength, "warnings": list(pattern.warnings)}
+    try:
+        phases = match_pattern(pattern, libraries, top, hint)
+    except (SyngonyError, OSError, MemoryError) as error:
+        complain(f"{name}: {reason_of(error)}")
+        return _entry(name, **known, error=reason_of(error))
+    return _entry(name, **known, known_phases=[_plain(phase) for phase in phases])
+
+
+def _entry(file: str, **known: Any) -> dict[str, Any]:
+    return {"file": file, "wavelength": None, "error": None, "warnings": [], "known_phases": [], **known}
 
 
 def _plain(phase: KnownPhase) -> dict[str, Any]:

@@ -143,9 +143,10 @@ def _phases(
     for phase in likely[:_MOST_PHASES]:
         sticks = phase_sticks(pattern, phase, libraries)
         if sticks is not None:
+            also = "in the rest: " if phase["component"] > 1 else ""
             drawn.append(
                 {
-                    "label": f"{phase['name'] or phase['formula']} ({phase['probability']:.0%})",
+                    "label": f"{also}{phase['name'] or phase['formula']} ({phase['probability']:.0%})",
                     "two_theta": _rounded(sticks.two_theta, 4),
                     "height": _rounded(sticks.height * top, 5, significant=True),
                     "base": _rounded(np.interp(sticks.two_theta, pattern.two_theta, background), 5, significant=True),
