@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 SYNGONY = [sys.executable, "-c", "from syngony.cli import main; main()"]
 PATIENCE = 600_000  # ms: the machine may be busy
-COLOURS = 128
+COLOURS = 255
 
 
 @contextmanager
@@ -53,11 +53,10 @@ def mixture(path: Path) -> Path:
 
 
 def report(scan: Path, folder: Path) -> str:
-    """Address of the report of a scan."""
+    """Address of the report of a scan, which it names as somebody in its folder does."""
     out = folder / f"{scan.stem}.html"
-    subprocess.run(
-        [*SYNGONY, "determine", str(scan), "-w", "CuKa", "--report", str(out)], check=True, capture_output=True
-    )
+    command = [*SYNGONY, "determine", scan.name, "-w", "CuKa", "--report", str(out)]
+    subprocess.run(command, check=True, capture_output=True, cwd=scan.parent)
     return out.as_uri()
 
 
@@ -105,7 +104,7 @@ def report_of(made: Callable[[Path], Path], height: int) -> Callable[[Any, Path]
 
 
 PICTURES = {
-    "page-desktop": page_with(["quartz.xy"], 1280, 1000),
+    "page-desktop": page_with(["quartz.xy"], 1280, 1060),
     "page-phone": page_with(["quartz.xy"], 390, 844),
     "page-many": page_with(["quartz.xy", "halite.xy", "rutile.xy"], 1280, 800),
     "report": report_of(lambda _: ROOT / "examples" / "quartz.xy", 1500),

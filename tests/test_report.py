@@ -20,7 +20,7 @@ from syngony.diffraction.reflections import reflections
 from syngony.library.file import load_library
 from syngony.pattern import Measurement, Pattern
 from syngony.readers import read_pattern
-from syngony.report.answers import MOST_WHOLE, Report, script_json
+from syngony.report.answers import MOST_WHOLE, Report, common_folder, script_json
 from syngony.report.drawing import drawing_of, lines_wavelength, thinned
 from syngony.report.phase_sticks import phase_sticks
 from syngony.report.rendering import alternatives, share
@@ -243,6 +243,13 @@ def test_many_scans_are_a_table_and_the_first_are_whole(scan: Pattern) -> None:
     targets = {a.get("id") for _, a in elements.found}
     assert {link[1:] for link in links if link} <= targets
     assert f"{n - 1} named, 0 not sure, 1 no answer" in elements.text and "the file is empty" in elements.text
+
+
+def test_a_folder_that_all_share_is_said_once(scan: Pattern) -> None:
+    assert common_folder(["/a/b/c.xy", "/a/b/d/e.xy"]) == "/a/b/" and common_folder(["/a/bc.xy", "/a/bd.xy"]) == "/a/"
+    assert common_folder(["a.xy", "/a/b.xy"]) == common_folder(["/a/b.xy"]) == common_folder([]) == ""
+    text = Elements(page_of((answer("/a/b/c.xy"), scan), (Determination("/a/b/d/e.xy", error="why"), None))).text
+    assert "; in /a/b/" in text and " d/e.xy why" in text
 
 
 def test_a_report_is_written_whole_or_not_at_all(

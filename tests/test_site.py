@@ -50,7 +50,9 @@ def calls(text: str) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
 
 
 def options(command: Any) -> set[str]:
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    """Those of a command; of a group, whose command a text may leave open (`data fetch SOURCE`), of all in it."""
+    own = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return own.union(*(options(sub) for sub in getattr(command, "commands", {}).values()))
 
 
 def test_the_navigation_names_every_page_once() -> None:

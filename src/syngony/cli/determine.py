@@ -79,7 +79,8 @@ def determine(
             if len(files) > 1:
                 update(done, len(files))
             for answer in _determine_file(path, wavelength, preparation, determiner):
-                outputs.add(*answer)
+                with update.hidden():
+                    outputs.add(*answer)
     if watch is not None:
         _watch(watch, lambda path: _determine_file(path, wavelength, preparation, determiner), outputs)
     outputs.finish()

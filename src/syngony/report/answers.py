@@ -118,7 +118,8 @@ class Report:
         counts = ", ".join(f"{self._counts[kind]} {kind}" for kind in ("named", "not sure", "no answer"))
         return environment().get_template("report.html").render(
             title=f"{title} – Syngony",
-            rows=self._rows,
+            folder=(folder := common_folder([row["file"] for row in self._rows])),
+            rows=[{**row, "label": row["file"][len(folder) :]} for row in self._rows],
             answers=self._answers,
             left_out=len(self._rows) > len(self._answers),
             summary=counts,
@@ -142,6 +143,13 @@ class Report:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from None
         finally:
             partial.unlink(missing_ok=True)
+
+
+def common_folder(files: Sequence[str]) -> str:
+    """The folder that the names of several files begin with, its last slash included; empty where there is none."""
+    folders = [file[: file.rfind("/") + 1] for file in files]
+    shared = os.path.commonprefix(folders) if len(files) > 1 else ""  # noqa: RUF071  letters may differ: cut at a slash
+    return shared[: shared.rfind("/") + 1]
 
 
 def script_json(value: Any) -> Markup:

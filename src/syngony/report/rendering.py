@@ -104,11 +104,6 @@ def row_of(result: Determination, pattern: Pattern | None, link: str | None) -> 
     }
 
 
-def batch_html(rows: list[dict[str, Any]]) -> Markup:
-    """The table of many scans; entries of `row_of`."""
-    return Markup(environment().get_template("batch.html").render(rows=rows))
-
-
 def basis_text(result: Determination) -> str:
     """What it rests on and what that means."""
     if result.rests_on is None:
