@@ -54,7 +54,8 @@ def index(
             for result, text in _index_file(path, wavelength, lines, limits):
                 failed = failed or result["error"] is not None
                 if not json_output and text:
-                    print_lines([("", "")] * bool(results) + text)
+                    with update.hidden():
+                        print_lines([("", "")] * bool(results) + text)
                 results.append(result)
     if json_output:
         print(as_json(results))

@@ -25,7 +25,7 @@ MOST_POINTS = 6000
 """Of a scan that are drawn: more than a screen has, and a longer scan keeps its highest and lowest points."""
 
 WORTH_DRAWING = 0.05
-"""Probability of a phase from which its lines are drawn."""
+"""Probability of a phase from which its lines are drawn; of a second one, `SURE`."""
 
 SURE = 0.5
 """Probability of a phase from which its lines are shown before anybody asks."""
@@ -139,7 +139,8 @@ def _phases(
     pattern: Pattern, result: Determination, libraries: Sequence[Library], background: NDArray[np.float64], top: float
 ) -> list[dict[str, Any]]:
     drawn = []
-    likely = [phase for phase in result.known_phases if phase["probability"] >= WORTH_DRAWING]
+    least = {1: WORTH_DRAWING, 2: SURE}  # the sample itself; what is in the rest of it
+    likely = [phase for phase in result.known_phases if phase["probability"] >= least[phase["component"]]]
     for phase in likely[:_MOST_PHASES]:
         sticks = phase_sticks(pattern, phase, libraries)
         if sticks is not None:
