@@ -26,7 +26,7 @@ from syngony.report.phase_sticks import phase_sticks
 from syngony.report.rendering import alternatives, share
 from syngony.report.table import COLUMNS, csv_text
 from syngony.report.thumbnail import thumbnail
-from syngony.report.wording import cell_text, hkl_text, with_uncertainty
+from syngony.report.wording import cell_text, hkl_text, verdict_text, with_uncertainty
 from syngony.symmetry import CRYSTAL_SYSTEMS
 
 HOSTILE = "<script>alert('x')</script>\"&.xy"
@@ -229,6 +229,8 @@ def test_a_refusal_says_why(scan: Pattern) -> None:
     refused = Determination(**{**refused.__dict__, "witnesses": dict.fromkeys(("lattice",), refused.probabilities)})
     text = Elements(page_of((refused, scan))).text
     assert "not sure: perhaps tetragonal" in text and why in text
+    assert verdict_text(refused) == "not sure: perhaps tetragonal"
+    assert verdict_text(Determination(**{**refused.__dict__, "lines": ()})) == "not sure"  # nothing there to look like
     assert "No unit cell explains the lines." in text and "No library was asked." in text
 
 

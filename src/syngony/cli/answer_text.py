@@ -24,8 +24,13 @@ def print_answer(result: Determination, first: bool) -> None:
 
 def _lines(result: Determination) -> list[tuple[str, str]]:
     """The lines that people read, each with its style."""
-    verdict = f"{result.crystal_system}, {result.probability:.0%}"
-    said = (f"not sure: perhaps {verdict}", "yellow") if result.abstained else (verdict, "bold green")
+    from syngony.report.wording import verdict_text
+
+    verdict = verdict_text(result)
+    said = (
+        verdict if verdict == "not sure" else f"{verdict}, {result.probability:.0%}",
+        "yellow" if result.abstained else "bold green",
+    )
     lines = [(f"{result.file}  {result.wavelength:g} Å", "bold"), (f"  {said[0]}", said[1])]
     lines.extend((f"  {reason}", "yellow") for reason in result.reasons)
     lines.append((f"  {result.basis}", ""))

@@ -79,11 +79,11 @@ def reasons(evidence: Evidence, posterior: Posterior, suspected: float | None, a
     """Why a scan is not answered; empty where it is."""
     rule = constants()["refusal"]
     said: list[str] = []
-    if asked_lattice and evidence.indexing is None:
+    found = 0 if evidence.indexing is None else len(evidence.indexing.lines)
+    if asked_lattice and found == 0:
         said.append("no lines stand out of the background: amorphous, or measured too shortly")
-    elif evidence.indexing is not None and len(evidence.indexing.lines) < FEWEST_LINES:
-        found = len(evidence.indexing.lines)
-        said.append(f"{found or 'no'} {'line' if found == 1 else 'lines'}: too few to tell a lattice")
+    elif asked_lattice and found < FEWEST_LINES:
+        said.append(f"{found} {'line' if found == 1 else 'lines'}: too few to tell a lattice")
     if suspected is not None and suspected > rule["most"]:
         second = [p for p in evidence.phases or () if p.component == 2 and p.probability > 0.5]
         also = f" ({second[0].name or second[0].formula} seems to be in it)" if second else ""

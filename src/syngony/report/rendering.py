@@ -17,7 +17,7 @@ from syngony.library.file import Library
 from syngony.pattern import Pattern
 from syngony.reflection_conditions import reflection_conditions
 from syngony.report.thumbnail import thumbnail
-from syngony.report.wording import RESTS_ON, WITNESSES, cell_text, hkl_text, phase_text
+from syngony.report.wording import RESTS_ON, WITNESSES, cell_text, hkl_text, phase_text, verdict_text
 from syngony.symmetry import space_group_symbol
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def answer_html(result: Determination, pattern: Pattern | None, drawn: str) -> M
         drawn=drawn,
         systems=systems,
         witnesses=WITNESSES,
+        verdict=verdict_text(result),
         basis=basis_text(result),
         no_cell=_no_cell(result),
         alternatives=alternatives(result),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syngony.symmetry import space_group_symbol
+
+if TYPE_CHECKING:
+    from syngony.determination import Determination
 
 _FREE = {
     "cubic": ("a",),
@@ -27,6 +30,15 @@ WITNESSES = {
     "lattice": "which unit cells explain the lines",
     "library": "which known phases explain the scan",
 }
+
+
+def verdict_text(result: Determination) -> str:
+    """``tetragonal``; "not sure: perhaps tetragonal" where it abstains; of a scan without lines "not sure" alone."""
+    if not result.abstained:
+        return str(result.crystal_system)
+    if "lattice" in result.witnesses and not result.lines:
+        return "not sure"
+    return f"not sure: perhaps {result.crystal_system}"
 
 
 def free_parameters(cell: dict[str, Any]) -> tuple[str, ...]:

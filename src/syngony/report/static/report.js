@@ -2,8 +2,8 @@
 "use strict";
 
 const SYNGONY = {
-  ink: "#1d2429", soft: "#57636b", rule: "#dfe4e7", background: "#8a979f", explained: "#0072b2", unexplained: "#d55e00",
-  phases: ["#009e73", "#cc79a7", "#e69f00", "#56b4e9"],
+  ink: "#1d2429", soft: "#57636b", rule: "#dfe4e7", background: "#56b4e9", explained: "#0072b2", unexplained: "#d55e00",
+  phases: ["#009e73", "#cc79a7", "#e69f00", "#7b5ea7"],
 };
 
 function syngonyHkl(hkl) {
@@ -28,7 +28,7 @@ function syngonyFigure(drawing, root, narrow) {
     { x: drawing.two_theta, y: drawing.intensity.map(scaled), name: "scan", type: "scatter", mode: "lines",
       line: { color: SYNGONY.ink, width: 1 }, hovertemplate: "%{x:.3f}°<extra></extra>" },
     { x: drawing.two_theta, y: drawing.background.map(scaled), name: "background", type: "scatter", mode: "lines",
-      line: { color: SYNGONY.background, width: 1.5, dash: "dash" }, hoverinfo: "skip" },
+      line: { color: SYNGONY.background, width: 2 }, hoverinfo: "skip" },
   ];
   drawing.phases.forEach((phase, i) => {
     const texts = phase.two_theta.map((at, k) => `${phase.label}<br>${at.toFixed(3)}°  ${syngonyHkl(phase.hkl[k])}`);
