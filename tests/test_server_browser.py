@@ -109,6 +109,10 @@ def test_a_file_is_dropped_answered_and_taken_away(page: Any, tmp_path: Path) ->
     until(page, "document.querySelector('#answer').innerText.includes('10 to 60°')")
     page.click("#whole")
     until(page, "document.querySelector('#answer').innerText.includes('10 to 90°')")
+    page.fill("#background", "4")
+    page.press("#background", "Enter")
+    until(page, "document.querySelector('#answer').innerText.includes('wider than 4° was taken off')")
+    assert "alone, as asked" not in page.inner_text("#answer")  # the whole scan is no part of it
 
 
 def test_many_files_are_listed_sorted_and_chosen_by_keyboard(page: Any, tmp_path: Path) -> None:
