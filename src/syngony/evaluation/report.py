@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 import syngony
 from syngony import metrics
 from syngony.determination import Witnesses
+from syngony.determination.cells import constants
 from syngony.errors import PatternError, StructureError, TableError
 from syngony.evaluation.answers import Answer, Patterns, Progress, answers
 from syngony.evaluation.labelled import Conditions, SimulatedPatterns, read_labelled_patterns
@@ -102,7 +104,15 @@ def _identity(witnesses: Witnesses, table: Path | str, limit: int | None) -> dic
         digest.update(file.read_bytes())
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(witnesses).items()}
     model = Network.load(witnesses.model).card["sha256"]
-    return {**plain, "sha256": model, "table": digest.hexdigest(), "limit": limit, "syngony": syngony.__version__}
+    weights = json.dumps(constants(), sort_keys=True).encode()
+    return {
+        **plain,
+        "sha256": model,
+        "posterior": hashlib.sha256(weights).hexdigest(),
+        "table": digest.hexdigest(),
+        "limit": limit,
+        "syngony": syngony.__version__,
+    }
 
 
 def _evaluate(
