@@ -95,6 +95,13 @@ def test_an_amorphous_hump_is_not_answered(everything):
     assert said.reasons
 
 
+def test_a_wavelength_that_the_doublet_contradicts_is_not_answered(rutile, everything):
+    wrong = replace(rutile, wavelength=1.08 * 1.54184)
+    said = everything(wrong)
+    assert said.abstained
+    assert any("wavelength is of no tube" in reason for reason in said.reasons)
+
+
 def test_wrong_columns_are_no_crash(everything):
     angle = np.arange(5.0, 90.0, 0.02)
     said = everything(Pattern(angle, angle.copy(), 1.5406))

@@ -16,6 +16,7 @@ from syngony.diffraction.reflections import Reflections
 from syngony.errors import InputError, SyngonyError, WavelengthError
 from syngony.lines.background import separate_background
 from syngony.lines.lines import LineError, Lines, find_lines
+from syngony.lines.wavelength_check import is_of_a_tube
 from syngony.pattern import Pattern, q_from_two_theta
 from syngony.wavelengths import TUBE_LINES
 
@@ -244,3 +245,12 @@ def test_a_users_list_that_is_none(arguments, words):
 def test_a_users_wavelength_is_checked():
     with pytest.raises(WavelengthError):
         Lines.from_positions([20.0, 30.0], "CuKx")
+
+
+@pytest.mark.parametrize("factor", [0.92, 1.08])
+def test_a_doublet_contradicts_a_wavelength_of_no_tube(factor):
+    phase = phase_of(ANGLES, AREAS)
+    pairs, single = record(phase, LAB), record(phase, SINGLE)
+    assert is_of_a_tube(replace(pairs, wavelength=factor * MEAN))
+    assert not is_of_a_tube(replace(single, wavelength=factor * MEAN))
+    assert not is_of_a_tube(pairs)

@@ -18,6 +18,7 @@ from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import KnownPhase, match
 from syngony.lines.lines import LineError
+from syngony.lines.wavelength_check import is_of_a_tube
 from syngony.pattern import Pattern
 
 KINDS = ("network", "lattice", "library")
@@ -55,6 +56,7 @@ class Evidence:
         cells: the best of them with their absences.
         phases: of the libraries, likeliest first; None where they were not asked.
         notes: what went wrong on the way, for the user.
+        wrong_wavelength: the scan contradicts the stated wavelength.
     """
 
     scores: Scores | None = None
@@ -62,6 +64,7 @@ class Evidence:
     cells: tuple[CellEvidence, ...] = ()
     phases: tuple[KnownPhase, ...] | None = None
     notes: tuple[str, ...] = field(default=())
+    wrong_wavelength: bool = False
 
 
 def gather(
@@ -89,9 +92,11 @@ def gather(
     notes: list[str] = []
     indexing: Indexing | None = None
     cells: tuple[CellEvidence, ...] = ()
+    wrong_wavelength = False
     if lattice:
         try:
             indexing = index_pattern(pattern, time_budget)
+            wrong_wavelength = len(indexing.lines) > 0 and is_of_a_tube(pattern)
             cells = with_absences(pattern, indexing)
         except LineError as error:
             notes.append(str(error))
@@ -102,7 +107,7 @@ def gather(
         except PatternError as error:
             phases = ()
             notes.append(str(error))
-    return Evidence(scores, indexing, cells, phases, tuple(notes))
+    return Evidence(scores, indexing, cells, phases, tuple(notes), wrong_wavelength)
 
 
 def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, ...]:
