@@ -15,8 +15,8 @@ _COPPER = Profile(TUBE_LINES["CuKa2"] / TUBE_LINES["CuKa1"], 0.5)
 def is_of_a_tube(pattern: Pattern) -> bool:
     """Whether lines are pairs as Kα1 and Kα2 of a tube give them, though the stated wavelength is of no tube.
 
-    A wrong wavelength scales the cell and leaves everything else as it was: no lattice, no phase of unknown volume betrays
-    it. But it does not change the ratio of the two wavelengths, which is nearly the same for copper, cobalt and iron.
+    A wrong wavelength scales the cell and leaves everything else as it was: no lattice, no phase of unknown volume
+    betrays it. But it does not change the ratio of the two wavelengths, nearly the same for copper, cobalt and iron.
 
     Args:
         pattern: the scan, with the wavelength that is stated.
