@@ -220,13 +220,13 @@ def rank(
     agreed = agreement(candidates, refined, scan)
     measured = _measured(libraries, candidates)
     rule: Judgement = judgement()
-    logit = rule.logits(agreed.features, candidates.space_group, measured)
+    logit = rule.logits(agreed, scan.noise, candidates.space_group, measured)
     best = np.argsort(-logit, kind="stable")[:FITTED]
     lines = candidates.lines_of(best)
     candidates, refined, measured = candidates.take(best), refined.take(best, lines), measured[best]
     refined = fit_profiles(candidates, refined, agreed.take(best, lines), scan)
     agreed = agreement(candidates, refined, scan, agreed.width)
-    logit = rule.logits(agreed.features, candidates.space_group, measured)
+    logit = rule.logits(agreed, scan.noise, candidates.space_group, measured)
     order, members = relatives(candidates, refined, logit)
     probability = rule.probabilities(logit[order])
     return Ranking(libraries, scan, candidates, refined, agreed, logit, order, members, probability)
