@@ -112,8 +112,8 @@ def terms(found: Agreement, noise: float, space_group: NDArray[np.integer]) -> N
         unexplained, free, c["distortion"] ** 2, c["scale"] ** 2, strict_more, tolerant_more,
         unexplained_more, c["missing"] - c["missing"].min(), strict_more * loud, tolerant_more * loud,
         unexplained_more * loud, c["lines"] * unexplained, c["lines"] * strict, loud * one, strict.min() * one,
-        tolerant.min() * one, unexplained.min() * one, math.log(found.width.least) * one, near * one, free * strict_more,
-        free * unexplained_more, np.log(free), c["texture"] ** 2, c["lines"] * unexplained_more,
+        tolerant.min() * one, unexplained.min() * one, math.log(found.width.least) * one, near * one,
+        free * strict_more, free * unexplained_more, np.log(free), c["texture"] ** 2, c["lines"] * unexplained_more,
         c["lines"] * strict_more, c["missing"] ** 0.5,
     ])  # fmt: skip
 
