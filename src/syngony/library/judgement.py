@@ -90,8 +90,9 @@ NAMES = (
     "free x unexplained, beyond best", "ln free", "texture^2", "lines x unexplained, beyond best",
     "lines x strict, beyond best", "missing^1/2",
 )  # fmt: skip
-"""Of `terms`. Misfits are ln(1 - correlation), unexplained is a logarithm too: what noise hides is the same factor for
-all candidates of a scan, so that differences from the best of them count, and the more the less noise there is."""
+"""Of `terms`. Misfits are ln(1 - correlation), unexplained is a logarithm too: noise and wrong
+line shapes are in the misfit of all candidates of a scan, so that differences from the best of them count; what such a
+difference is worth depends on the noise."""
 
 
 def terms(found: Agreement, noise: float, space_group: NDArray[np.integer]) -> NDArray[np.float64]:
