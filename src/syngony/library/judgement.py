@@ -123,12 +123,17 @@ def terms(found: Agreement, noise: float, space_group: NDArray[np.integer]) -> N
 def judgement() -> Judgement:
     """The shipped one; its table says on what it was fitted."""
     content = json.loads(files("syngony").joinpath(f"tables/{TABLE}").read_text())
-    of_terms = [np.array([content[key][name] for name in NAMES]) for key in ("centre", "spread", "weights")]
+
+    def of_terms(values: dict[str, float]) -> NDArray[np.float64]:
+        return np.array([values[name] for name in NAMES])
+
     bent = content["tangents"]
     return Judgement(
-        *of_terms,
+        of_terms(content["centre"]),
+        of_terms(content["spread"]),
+        of_terms(content["weights"]),
         float(content["one"]),
-        np.array([[unit["weights"][name] for name in NAMES] for unit in bent]).reshape(len(bent), len(NAMES)),
+        np.array([of_terms(unit["weights"]) for unit in bent]).reshape(len(bent), len(NAMES)),
         np.array([unit["threshold"] for unit in bent]),
         np.array([unit["height"] for unit in bent]),
         float(content["offset"]),
