@@ -13,14 +13,18 @@ from syngony.cli.witnesses import DEFAULT_BUDGET, DEFAULT_MODEL, EVIDENCE_HELP, 
 
 def train(
     network: Annotated[
-        str, typer.Argument(metavar="MODEL", help="syngony, mobilenetv2, residual_1d or line_attention.")
+        str,
+        typer.Argument(metavar="MODEL", help="Name of a network; a wrong one lists all."),
     ],
     structures: Annotated[Path, typer.Option(help="Structure table (Parquet).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     recipe: Annotated[
-        str, typer.Option(help="paper: its images of ideal patterns; robust: made to survive real scans.")
+        str, typer.Option(help="paper: as the network's publication trains it; robust: made to survive real scans.")
     ] = "robust",
+    head: Annotated[
+        str | None, typer.Option(help="Label of the outputs: system, extinction_group or space_group.")
+    ] = None,
     patterns: Annotated[
         int | None,
         typer.Option(help="Patterns to train on, all epochs together: 1,000,000, or as the run was begun with."),
@@ -40,6 +44,7 @@ def train(
         structures,
         output,
         recipe=recipe,
+        head=head,
         resume=resume,
         patterns=patterns,
         batch_size=batch_size,
