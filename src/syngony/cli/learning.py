@@ -93,6 +93,10 @@ def evaluate(
     known: Annotated[
         bool, typer.Option("--known", help="Leave the compounds of --structures in the libraries; they are taken out.")
     ] = False,
+    baselines: Annotated[
+        Path | None,
+        typer.Option(help="Structure table that baselines learn from (its training side): neighbour and trees."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for an HTML report; an interrupted run goes on there.")
@@ -100,7 +104,7 @@ def evaluate(
 ) -> None:
     """Every figure about accuracy, on structures or on labelled patterns."""
     from syngony.cli.progress import progress_bar
-    from syngony.evaluation import Witnesses, evaluate_patterns, evaluate_structures
+    from syngony.evaluation import TrainingSet, Witnesses, evaluate_patterns, evaluate_structures
 
     if (structures is None) == (patterns is None):
         raise typer.BadParameter("give either --structures or --patterns")
@@ -108,7 +112,9 @@ def evaluate(
         raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
     witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence))
     with progress_bar("evaluating", "patterns") as update:
+        training = TrainingSet(baselines, folder=output) if baselines is not None else None
         common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}
+        common["training"] = training
         if structures is not None:
             report = evaluate_structures(witnesses, structures, conditions, seed=seed, known=known, **common)  # type: ignore[arg-type]
         else:
