@@ -17,7 +17,7 @@ from syngony.learning.classifier import OUTPUTS, Classifier  # noqa: E402
 from syngony.learning.export import export_run  # noqa: E402
 from syngony.learning.line_cache import build_line_cache  # noqa: E402
 from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
-from syngony.learning.recipes import RECIPES, recipe_settings  # noqa: E402
+from syngony.learning.recipes import RECIPES, recipe_settings, train_recipe  # noqa: E402
 from syngony.learning.settings import TrainingSettings  # noqa: E402
 from syngony.learning.training import load_run, train  # noqa: E402
 from syngony.structure import Structure  # noqa: E402
@@ -138,6 +138,12 @@ def test_extinction_groups_give_space_groups_and_systems():
     )
     with pytest.raises(InputError, match="no head"):
         Classifier(recipe_settings("oviedo2019", "paper", 10, head="colour"), view_from_dict(settings.view), 10)
+
+
+def test_a_run_of_another_label_is_not_gone_on_with(table, tmp_path):
+    recipe_settings("park2017", "paper", 100).write(tmp_path)
+    with pytest.raises(InputError, match="a run of park2017 for the system"):
+        train_recipe("park2017", table, tmp_path, recipe="paper", head="space_group", resume=True)
 
 
 def example() -> str:

@@ -154,7 +154,8 @@ def _print_report(report: dict[str, Any]) -> None:
         console.print(f"answered {answered['fraction']:.1%}, of which right {answered['accuracy']:.1%}")
     for name, row in report["baselines"].items():
         low, high = row["interval"]
-        console.print(f"{name}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%})")
+        learned = f", learned from {row['trained_on']:,} structures" if "trained_on" in row else ""
+        console.print(f"{name}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%}){learned}")
     table = Table("system", "precision", "recall", "F1", "patterns")
     for name, row in system["per_class"].items():
         cells = [f"{row[key]:.2f}" for key in ("precision", "recall", "f1")]
