@@ -8,6 +8,7 @@ from conftest import TEXTBOOK
 
 pytest.importorskip("pyarrow", reason="tables need the 'data' extra")
 
+from syngony.diffraction.profile import PaperGrid
 from syngony.errors import InputError, TableError
 from syngony.evaluation import SimulatedPatterns, TrainingSet, Witnesses, answers, evaluate_structures
 from syngony.evaluation.baselines import features_of, trained_baselines, training_features
@@ -113,6 +114,19 @@ def many(tmp_path_factory):
     path = tmp_path_factory.mktemp("many") / "many.parquet"
     write_structures(path, records, TableInfo("tests", "none"))
     return path
+
+
+def test_an_ideal_scan_reaches_as_far_as_is_asked(table):
+    grid = PaperGrid(two_theta_range=(0.0, 110.0))
+    usual, longer = (
+        SimulatedPatterns(table, "ideal")[0].pattern,
+        SimulatedPatterns(table, "ideal", grid=grid)[0].pattern,
+    )
+    assert usual.two_theta[-1] == pytest.approx(90.0)
+    assert longer.two_theta[-1] == pytest.approx(110.0)
+    assert longer.intensity[longer.two_theta > 90.5].max() > 0
+    same = longer.two_theta < 89.5
+    assert np.allclose(longer.intensity[same], usual.intensity[: same.sum()], atol=1e-9)
 
 
 def test_one_side_of_the_split_can_be_sampled(many):

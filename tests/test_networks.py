@@ -23,7 +23,7 @@ from syngony.learning.training import load_run, train  # noqa: E402
 from syngony.structure import Structure  # noqa: E402
 from syngony.structure_table import StructureRecord, TableInfo, write_structures  # noqa: E402
 from syngony.symmetry import SYSTEM_OF_GROUP, space_group_of  # noqa: E402
-from syngony.views import ProfileView, view_from_dict  # noqa: E402
+from syngony.views import ProfileView, ideal_grid, view_from_dict  # noqa: E402
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 
@@ -118,6 +118,13 @@ def test_widths_of_varied_profiles_are_positive_at_every_angle():
         fwhm, _ = shape.widths(angles)
         assert fwhm.min() > 0.01
         assert 0 <= share <= 1
+
+
+def test_ideal_patterns_reach_as_far_as_a_network_looks():
+    ends = {name: view_from_dict(recipe_settings(name, "paper", 10).view) for name in networks.names()}
+    ends = {name: ideal_grid(view).two_theta_range for name, view in ends.items()}
+    assert ends.pop("park2017") == (0.0, 110.0)
+    assert set(ends.values()) == {(0.0, 90.0)}
 
 
 def test_extinction_groups_give_space_groups_and_systems():

@@ -20,7 +20,7 @@ from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
 from syngony.learning.training import load_run, renderer_of, save_weights, train
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import view_from_dict
+from syngony.views import ideal_grid, view_from_dict
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def train_recipe(
         settings = replace(settings, head=head)
     if begun is not None and (begun.network, begun.head) != (settings.network, settings.head):
         raise InputError(f"{output} is a run of {begun.network} for the {begun.head}: choose another -o")
-    highest = view_from_dict(settings.view).two_theta_range[1] + _BEYOND
+    highest = ideal_grid(view_from_dict(settings.view)).two_theta_range[1] + _BEYOND
     table = build_line_cache(structures, place, highest=highest)
     lines: Lines = table if also is None else JoinedLines([table, build_line_cache(also, place, highest=highest)])
     settings = replace(settings, structures=lines.identity, also_share=also_share if also is not None else 0.0)

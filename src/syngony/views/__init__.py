@@ -18,6 +18,8 @@ def view_from_dict(settings: dict) -> View:
 
 
 def ideal_grid(view: View) -> PaperGrid:
-    """The paper's grid, made longer where a view looks beyond its end."""
+    """The paper's grid, made longer where a view looks beyond its end. A list of lines tells where its scan ends."""
     low, high = PaperGrid().two_theta_range
-    return PaperGrid(two_theta_range=(low, max(high, view.two_theta_range[1])))
+    if not isinstance(view, LineListView):
+        high = max(high, view.two_theta_range[1])
+    return PaperGrid(two_theta_range=(low, high))
