@@ -35,6 +35,11 @@ class Oviedo2019(nn.Module):
             channels = width
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(width, outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):  # as the authors' library starts them
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, profiles: Tensor) -> Tensor:
         """(batch, channels, points) to (batch, outputs) logits."""
