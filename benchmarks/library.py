@@ -7,6 +7,7 @@
     python benchmarks/library.py mixtures ../shared/data/materials_project.parquet --library runs/mp.lib
     python benchmarks/library.py time --library amcsd runs/mp.lib
 
+``--rows FILE`` keeps what was found of each scan of ``measured`` and ``lab``: stopped, the same command goes on.
 ``runs/mp.lib`` is made by ``syngony library build ../shared/data/materials_project.parquet -o runs/mp.lib``. Measured
 scans are measured with, never fitted to. Intervals are 95 % (Wilson).
 """
@@ -14,16 +15,19 @@ scans are measured with, never fitted to. Intervals are 95 % (Wilson).
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from library_patterns import pairs, right, samples
+from library_patterns import ALIKE, Sample, overlap, pairs, right, samples
 
 from syngony.errors import SyngonyError
 from syngony.library.agreement import agreement
@@ -60,13 +64,37 @@ def scans(path: Path, limit: int | None) -> list[dict]:
     return rows
 
 
+class Kept:
+    """Results by key, in a file of JSON lines if there is one: those that are there are not computed again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        self.known: dict[str, dict] = dict(json.loads(line) for line in lines)
+
+    def get(self, key: str, compute: Callable[[], dict]) -> dict:
+        if key not in self.known:
+            self.known[key] = compute()
+            if self.path is not None:
+                with self.path.open("a") as file:
+                    file.write(json.dumps([key, self.known[key]]) + "\n")
+        return self.known[key]
+
+
 def measured(arguments: argparse.Namespace) -> None:
     """First answers on measured scans."""
     libraries = open_libraries(arguments.library)
     found, wrong = [], []
     began = time.perf_counter()
+    kept = Kept(arguments.rows)
+
+    def first_of(row: dict) -> list[dict]:
+        listed = recognise(row["pattern"], libraries)[:10]
+        return [{**asdict(phase), "crystal_system": phase.crystal_system} for phase in listed]
+
     for row in scans(arguments.table, arguments.limit):
-        phases = recognise(row["pattern"], libraries)
+        listed = kept.get(row["pattern_id"], lambda row=row: {"phases": first_of(row)})["phases"]
+        phases = [argparse.Namespace(**phase) for phase in listed]
         first = phases[0] if phases else None
         group = first is not None and first.space_group in row["groups"]
         system = first is not None and first.crystal_system in row["systems"]
@@ -145,23 +173,41 @@ def lab(arguments: argparse.Namespace) -> None:
     own = libraries[-1]
     places = set(own.ids())
     rng = np.random.default_rng(arguments.seed)
-    p, good, system, removed, missed = [], [], [], [], Counter()
+    p, good, system, removed, known, alike, missed = [], [], [], [], [], [], Counter()
     sides = ("validation", "test") if arguments.held_out else ("train", "validation", "test")
+    kept = Kept(arguments.rows)
+
+    def judged(sample: Sample, allowed: list) -> dict:
+        try:
+            ranking = rank(Scan.from_pattern(sample.pattern), libraries, allowed)
+        except SyngonyError as error:
+            return {"error": str(error)[:40]}
+        if ranking is None:
+            return {}
+        first = right(ranking, sample, ranking.order[:1])[0]
+        return {
+            "p": float(ranking.probability[0]),
+            "right": bool(first),
+            "known": bool(first or right(ranking, sample, np.arange(len(ranking.logit))).any()),
+            "group": int(ranking.candidates.space_group[ranking.order[0]]),
+            "overlap": overlap(ranking, sample, int(ranking.order[0])),
+        }
+
     for sample in samples(arguments.table, arguments.number, arguments.seed, sides):
         allowed: list = [None] * len(libraries)
         removed.append(sample.id in places and rng.random() < arguments.removed)
         if removed[-1]:
             without = Exclusion(ids=[sample.id], types=[(sample.space_group, sample.formula)] if arguments.type else [])
             allowed = [without.allowed(library) for library in libraries]
-        try:
-            ranking = rank(Scan.from_pattern(sample.pattern), libraries, allowed)
-        except SyngonyError as error:
-            missed[str(error)[:40]] += 1
-            ranking = None
-        p.append(0.0 if ranking is None else float(ranking.probability[0]))
-        good.append(ranking is not None and bool(right(ranking, sample, ranking.order[:1])[0]))
-        answer = 0 if ranking is None else int(ranking.candidates.space_group[ranking.order[0]])
+        found = kept.get(sample.id, lambda sample=sample, allowed=allowed: judged(sample, allowed))
+        if "error" in found:
+            missed[found["error"]] += 1
+        p.append(found.get("p", 0.0))
+        good.append(found.get("right", False))
+        answer = found.get("group", 0)
         system.append(answer > 0 and crystal_system(answer) == crystal_system(sample.space_group))
+        known.append(found.get("known", False))
+        alike.append(found.get("overlap", 0.0) > ALIKE)
     p_array, good_array = np.array(p), np.array(good)
     share("right phase or relative first", good_array)
     if any(removed):
@@ -169,6 +215,8 @@ def lab(arguments: argparse.Namespace) -> None:
         share("  phase in the library", good_array[~gone])
         share("  phase removed", good_array[gone])
     share("crystal system of the first", np.array(system))
+    share("right phase or relative among the candidates", np.array(known))
+    share("lines of the first are the sample's, any space group", np.array(alike))
     print(f"calibration error {chance(p_array):.3f} by chance alone at this number")
     print(f"calibration error {expected_calibration_error(p_array, good_array):.3f}; mean p {p_array.mean():.3f}")
     for low in np.arange(0.0, 1.0, 0.1):
@@ -271,6 +319,7 @@ def main() -> None:
     parser.add_argument("--type", action="store_true", help="take out the whole structure type with them")
     parser.add_argument("--held-out", action="store_true", help="only formulas the judgement was not fitted on")
     parser.add_argument("--wrong", type=int, default=0, help="wrong answers to list")
+    parser.add_argument("--rows", type=Path, help="what was found, kept for going on; of one command and version")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--scratch", type=Path, default=Path("runs"))

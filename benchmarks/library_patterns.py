@@ -16,7 +16,7 @@ from syngony.diffraction.texture import strained_q
 from syngony.errors import SyngonyError
 from syngony.learning.split import side_of
 from syngony.library.axis import BINS, Q_FIRST, Q_LAST, place
-from syngony.library.match import Ranking
+from syngony.library.match import MIRROR_TWINS, Ranking
 from syngony.pattern import Pattern
 from syngony.structure_table import StructureRecord, read_table
 
@@ -91,7 +91,7 @@ def simulate(phase: Phase, rng: np.random.Generator, impurity: Phase | None) -> 
     strain = (*rng.uniform(-LARGEST_STRAIN, LARGEST_STRAIN, 3).tolist(), 0.0, 0.0, 0.0)
     conditions = replace(Laboratory().draw(rng), lattice_strain=strain)
     scan = measure(phase, conditions, rng, impurity)
-    return Pattern(*scan), sticks(strained_q(phase, strain), np.sqrt(_copper(phase)))
+    return Pattern(*scan), sticks(strained_q(phase, strain), np.sqrt(copper(phase)))
 
 
 def sticks(q: NDArray[np.float64], amplitude: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -103,13 +103,15 @@ def sticks(q: NDArray[np.float64], amplitude: NDArray[np.float64]) -> NDArray[np
 
 
 def right(ranking: Ranking, sample: Sample, candidates: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which candidates are the sample's phase, or an isostructural relative: space group and lines agree."""
+    """Which candidates are the sample's phase, or a relative: space group (or its mirror image) and lines agree."""
     found = ranking.candidates
     out = np.zeros(len(candidates), bool)
+    wanted = MIRROR_TWINS.get(sample.space_group, sample.space_group)
     for n, i in enumerate(candidates):
         entry = ranking.libraries[found.library[i]].entry(int(found.index[i]))
         same = entry.id == sample.id
-        out[n] = same or (found.space_group[i] == sample.space_group and overlap(ranking, sample, int(i)) > ALIKE)
+        group = int(found.space_group[i])
+        out[n] = same or (MIRROR_TWINS.get(group, group) == wanted and overlap(ranking, sample, int(i)) > ALIKE)
     return out
 
 
@@ -121,7 +123,8 @@ def overlap(ranking: Ranking, sample: Sample, i: int) -> float:
     return float(sticks(ranking.refined.metric[i] @ forms, found.amplitude[span]) @ sample.lines)
 
 
-def _copper(phase: Phase) -> NDArray[np.float64]:
+def copper(phase: Phase) -> NDArray[np.float64]:
+    """(m,) intensities of a phase's lines for CuKa, the strongest in the range of libraries 1."""
     from syngony.diffraction.reflections import lorentz_polarisation
     from syngony.library.axis import REFERENCE
 

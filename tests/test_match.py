@@ -19,6 +19,7 @@ import syngony
 from syngony.cli import app
 from syngony.diffraction.laboratory import Conditions, Phase, measure, tube
 from syngony.errors import InputError, LibraryError, PatternError
+from syngony.library.agreement import Agreement
 from syngony.library.build import build_library
 from syngony.library.exclusion import Exclusion
 from syngony.library.judgement import judgement
@@ -83,6 +84,13 @@ def test_the_zero_of_the_goniometer_is_found(small):
 def test_any_wavelength_and_range(small, anode, wavelength, start, stop):
     scan = scan_of(wurtzite(), wavelength=wavelength, radiation=tube(anode), start=start, stop=stop)
     assert syngony.match(scan, small)[0].id == "t-wurtzite"
+
+
+@pytest.mark.parametrize(("strain", "least", "most"), [(0.7, 0.4, 0.9), (0.0, 0.0, 0.15)])
+def test_lines_that_grow_with_the_angle_are_drawn_so(small, strain, least, most):
+    ranking = rank(Scan.from_pattern(scan_of(rutile(), strain=strain)), [small])
+    assert least <= ranking.agreement.width.growth <= most
+    assert ranking.phase(0).id == "t-rutile" and ranking.phase(0).unexplained < 0.1
 
 
 def test_texture_is_tolerated(small):
@@ -185,6 +193,21 @@ def test_probabilities_exclude_each_other():
     assert 0.9 < shares.sum() < 1.0 + 1e-9 and (np.diff(shares) < 0).all()
     assert rule.probabilities(np.array([-800.0, -900.0])).max() < 1e-6
     assert rule.probabilities(np.array([900.0]))[0] == pytest.approx(1.0)
+
+
+def test_candidates_are_judged_beside_each_other(small):
+    """The same fit is worth less where another candidate fits better, and less than that other one."""
+    ranking = rank(Scan.from_pattern(scan_of(rutile())), [small])
+    found, first = ranking.agreement, int(ranking.order[0])
+    figures = found.features[[first, first]].copy()
+    figures[1, :4] += [-0.05, -0.03, 0.01, 0.05]  # strict, tolerant, missing, unexplained
+
+    def logits(rows):
+        some = Agreement(figures[rows], found.width, found.factors, found.height)
+        return judgement().logits(some, ranking.scan.noise, np.full(len(rows), 136), np.ones(len(rows), bool))
+
+    better, worse = logits([0, 1])
+    assert worse < better and worse < logits([1])[0]
 
 
 def test_the_command_line(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,16 +15,20 @@ from syngony.library.candidates import Candidates, in_threads
 from syngony.library.refine import Refined
 from syngony.library.scan import GRID, Scan
 
-WIDTHS = (0.07, 0.12, 0.2, 0.35, 0.6)
-"""Degrees: full widths at half maximum that are tried for the lines of a scan."""
+WIDTHS = (0.05, 0.08, 0.12, 0.2, 0.35, 0.6)
+"""Degrees: full widths at half maximum, at small angles, that are tried for the lines of a scan."""
+
+GROWTHS = (0.15, 0.0, 0.4, 0.9)
+"""Degrees: what is tried of their growth with tan(theta), the likeliest first."""
 
 TEXTURE = 3.0
 """Texture, coarse grains and wrong sites may make a line stronger or weaker by this factor, not by more."""
 
 _ROUNDS = 6  # of sharing the scan's intensity among overlapping lines
-_SAMPLE = 40  # candidates by which the width is chosen
+_SAMPLE = 24  # candidates by which the width is chosen
 _SMOOTHING = 0.02  # degrees
 _TAIL = 8.0  # half widths to which a line is drawn
+_FINE = 32  # steps of the table of a line's shape in half a width
 
 FEATURES = (
     "strict", "tolerant", "missing", "unexplained", "texture", "lines", "inside", "distortion", "scale", "zero",
@@ -41,19 +46,33 @@ their standard deviations.
 _HOPELESS = np.array([0.0, 0.0, 1.0, 1.0] + [0.0] * (len(FEATURES) - 4))  # where a refinement ran away
 
 
+class LineWidth(NamedTuple):
+    """Full width at half maximum of a scan's lines: degrees, `least` + `growth` tan(theta).
+
+    Small grains and strain make lines grow with the angle, and so does the doublet that one line is drawn for.
+    """
+
+    least: float
+    growth: float
+
+    def at(self, angles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Degrees, of lines at these 2θ (degrees of CuKa)."""
+        return self.least + self.growth * np.tan(np.radians(0.5 * angles))
+
+
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Figures of k candidates.
 
     Attributes:
         features: (k, len(FEATURES)).
-        width: degrees, the scan's lines.
+        width: of the scan's lines.
         factors: (m,) intensity of each line found over calculated.
         height: (k,) what a calculated intensity of 1 is in the units of `Scan.net`.
     """
 
     features: NDArray[np.float64]
-    width: float
+    width: LineWidth
     factors: NDArray[np.float64]
     height: NDArray[np.float64]
 
@@ -62,14 +81,14 @@ class Agreement:
         return Agreement(self.features[chosen], self.width, self.factors[lines], self.height[chosen])
 
 
-def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float | None = None) -> Agreement:
+def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: LineWidth | None = None) -> Agreement:
     """Compare the profile of each candidate with the scan.
 
     Args:
         candidates: k structures, likeliest first.
         refined: their lines where the refinement laid them.
         scan: prepared.
-        width: degrees, of the scan's lines; found with the first candidates when omitted.
+        width: of the scan's lines; found with the first candidates when omitted.
     """
     observed = scan.root(_SMOOTHING)
     floor = scan.floor(_SMOOTHING)
@@ -78,13 +97,13 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float
     angles = line_angles(refined.q)
     k = len(candidates)
 
-    def compare(width: float, count: int) -> tuple[NDArray, NDArray, NDArray]:
+    def compare(width: LineWidth, count: int) -> tuple[NDArray, NDArray, NDArray]:
         figures, factors, height = np.zeros((count, 7)), np.ones(len(power)), np.zeros(count)
-        shape = line_shape(width)
+        narrow = steps_of_a_point(width, angles)
 
         def work(begin: int, end: int) -> None:
             _compare(
-                candidates.offsets, angles, power, observed, net, floor, scan.two_theta[0], shape,
+                candidates.offsets, angles, narrow, power, observed, net, floor, scan.two_theta[0], LINE_SHAPE,
                 begin, end, figures, factors, height,
             )  # fmt: skip
 
@@ -93,7 +112,13 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: float
 
     if width is None:
         sample = min(k, _SAMPLE)
-        width = max(WIDTHS, key=lambda w: np.sort(compare(w, sample)[0][:, 1])[-min(3, sample) :].mean())
+
+        def fits(width: LineWidth) -> float:
+            return float(np.sort(compare(width, sample)[0][:, 1])[-min(3, sample) :].mean())
+
+        width = max((LineWidth(least, GROWTHS[0]) for least in WIDTHS), key=fits)
+        width = max((LineWidth(width.least, growth) for growth in GROWTHS), key=fits)
+        width = max((LineWidth(least, width.growth) for least in WIDTHS), key=fits)
     figures, factors, height = compare(width, k)
     asked = [refined.distortion / 0.01, np.abs(refined.scale - 1.0) / 0.01, np.abs(refined.zero) / 0.05]
     features = np.column_stack([figures, *asked])
@@ -110,7 +135,8 @@ def profile_of(
     power = candidates.amplitude[span] ** 2 * _polarisation_ratio(q, scan.wavelength) * found.factors[span]
     angles = line_angles(q)
     out = np.zeros(len(scan.net))
-    _draw(angles, power * found.height[number], scan.two_theta[0], line_shape(found.width), out)
+    narrow = steps_of_a_point(found.width, angles)
+    _draw(angles, narrow, power * found.height[number], scan.two_theta[0], LINE_SHAPE, out)
     return out
 
 
@@ -136,28 +162,36 @@ def _polarisation_ratio(q: NDArray[np.float64], wavelength: float) -> NDArray[np
     return factor(wavelength) / factor(REFERENCE)
 
 
-def line_shape(width: float) -> NDArray[np.float64]:
-    """Heights of a line, half Gaussian and half Lorentzian, at tenths of a grid step from its centre."""
-    x = np.arange(0.0, 0.5 * _TAIL * width + GRID, GRID / 10.0) / (0.5 * width)
+def steps_of_a_point(width: LineWidth, angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m,) steps of `LINE_SHAPE` in one of the grid: large for narrow lines."""
+    return _FINE * GRID / (0.5 * width.at(angles))
+
+
+def _line_shape() -> NDArray[np.float64]:
+    x = np.arange(_TAIL * _FINE + 3) / _FINE
     return 0.5 * np.exp(-math.log(2.0) * x * x) + 0.5 / (1.0 + x * x)
 
 
+LINE_SHAPE = _line_shape()
+"""Heights of a line, half Gaussian and half Lorentzian, at steps of half its width / 32 from its centre."""
+
+
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _draw(angles, heights, start, shape, out):
-    """Add lines to a profile on a grid of `GRID` that begins at `start`."""
-    reach = (shape.shape[0] - 1) // 10 - 1
+def _draw(angles, narrow, power, start, shape, out):
+    """Add lines to a profile on a grid of `GRID` that begins at `start`; of the same power broad ones are lower."""
     for i in range(angles.shape[0]):
-        at = (angles[i] - start) / GRID
-        middle = int(at + 0.5)
+        at, step, height = (angles[i] - start) / GRID, narrow[i], power[i] * narrow[i]
+        middle, reach = int(at + 0.5), int((shape.shape[0] - 2) / step)
         for x in range(max(0, middle - reach), min(out.shape[0], middle + reach + 1)):
-            out[x] += heights[i] * shape[int(abs(x - at) * 10.0 + 0.5)]
+            out[x] += height * shape[min(int(abs(x - at) * step + 0.5), shape.shape[0] - 1)]
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, end, figures, factors, height):
+def _compare(
+    offsets, angles, narrow, power, observed, net, floor, start, shape, begin, end, figures, factors, height
+):  # fmt: skip
     p = net.shape[0]
     stop = start + GRID * (p - 1)
-    reach = (shape.shape[0] - 1) // 10 - 1
     calculated, root = np.empty(p), np.empty(p)
     bottom = math.sqrt(floor)
     mean_o, square_o = 0.0, 0.0
@@ -175,7 +209,7 @@ def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, 
                 inside += math.sqrt(power[i])
         figures[c, 6] = inside / max(total, 1e-12)
         calculated[:] = 0.0
-        _draw(angles[a:b], power[a:b], start, shape, calculated)
+        _draw(angles[a:b], narrow[a:b], power[a:b], start, shape, calculated)
         scale = _scale(calculated, observed, bottom)
         if not scale > 0.0:
             figures[c, :] = 0.0
@@ -188,10 +222,11 @@ def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, 
         for turn in range(_ROUNDS):
             for i in range(n):
                 at = (angles[a + i] - start) / GRID
-                middle = int(at + 0.5)
+                step = narrow[a + i]
+                middle, reach = int(at + 0.5), int((shape.shape[0] - 2) / step) // 2
                 seen, given = 0.0, 0.0
-                for x in range(max(0, middle - reach // 2), min(p, middle + reach // 2 + 1)):
-                    h = shape[int(abs(x - at) * 10.0 + 0.5)]
+                for x in range(max(0, middle - reach), min(p, middle + reach + 1)):
+                    h = shape[min(int(abs(x - at) * step + 0.5), shape.shape[0] - 1)]
                     seen += h * net[x]
                     given += h * scale * calculated[x]
                 if turn == _ROUNDS - 1:
@@ -200,7 +235,7 @@ def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, 
                     factor[i] = min(TEXTURE, max(1.0 / TEXTURE, factor[i] * (seen + 1e-9) / (given + 1e-9)))
             if turn < _ROUNDS - 1:
                 calculated[:] = 0.0
-                _draw(angles[a:b], power[a:b] * factor, start, shape, calculated)
+                _draw(angles[a:b], narrow[a:b], power[a:b] * factor, start, shape, calculated)
         for x in range(p):
             root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
         figures[c, 1] = _correlation(root, observed, mean_o)
@@ -211,7 +246,7 @@ def _compare(offsets, angles, power, observed, net, floor, start, shape, begin, 
         absent, expected = 0.0, 1e-12
         for i in range(n):
             if start < angles[a + i] < stop:
-                least = scale * power[a + i] / TEXTURE
+                least = scale * power[a + i] * narrow[a + i] / TEXTURE
                 w = math.sqrt(power[a + i]) * least / (least + floor)
                 expected += w
                 if factor[i] <= 1.01 / TEXTURE:

@@ -42,7 +42,7 @@ _FEW_LINES = 40  # of each candidate, in the first refinement
 _ALIKE = 0.7  # correlation of lines above which structures of one space group are relatives
 
 
-_MIRROR = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
+MIRROR_TWINS = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 """Space groups whose crystals are mirror images of each other's: no powder pattern tells them apart."""
 
 
@@ -218,15 +218,15 @@ def rank(
     lines = candidates.lines_of(best)
     candidates, refined = candidates.take(best), refined.take(best, lines)
     agreed = agreement(candidates, refined, scan)
-    measured = _measured(libraries, candidates)
+    measured = is_measured(libraries, candidates)
     rule: Judgement = judgement()
-    logit = rule.logits(agreed.features, candidates.space_group, measured)
+    logit = rule.logits(agreed, scan.noise, candidates.space_group, measured)
     best = np.argsort(-logit, kind="stable")[:FITTED]
     lines = candidates.lines_of(best)
     candidates, refined, measured = candidates.take(best), refined.take(best, lines), measured[best]
     refined = fit_profiles(candidates, refined, agreed.take(best, lines), scan)
     agreed = agreement(candidates, refined, scan, agreed.width)
-    logit = rule.logits(agreed.features, candidates.space_group, measured)
+    logit = rule.logits(agreed, scan.noise, candidates.space_group, measured)
     order, members = relatives(candidates, refined, logit)
     probability = rule.probabilities(logit[order])
     return Ranking(libraries, scan, candidates, refined, agreed, logit, order, members, probability)
@@ -248,7 +248,7 @@ def _with_all_lines(
     return candidates, refine(candidates, scan, fingerprint(scan), FINE_LEVELS, start)
 
 
-def _measured(libraries: Sequence[Library], candidates: Candidates) -> NDArray[np.bool_]:
+def is_measured(libraries: Sequence[Library], candidates: Candidates) -> NDArray[np.bool_]:
     """(k,) whether each candidate's structure was determined by experiment."""
     kinds = [np.array([one["kind"] == "measured" for one in library.header["sources"]]) for library in libraries]
     pairs = zip(candidates.library, candidates.index, strict=True)
@@ -260,18 +260,23 @@ def relatives(
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Candidates that lead a group of relatives, likeliest first, and the members of each group."""
     left = np.argsort(-logit, kind="stable")
-    kinds = np.array([_MIRROR.get(int(n), int(n)) for n in candidates.space_group[left]])
-    shapes = np.stack([_sticks(candidates, refined, int(i)) for i in left])
-    alike = shapes @ shapes.T > _ALIKE
+    same = alike(candidates, refined)[np.ix_(left, left)]
     order, members, free = [], [], np.ones(len(left), bool)
     for i in range(len(left)):
         if free[i]:
-            own = free & alike[i] & (kinds == kinds[i])
+            own = free & same[i]
             own[i] = True
             free &= ~own
             order.append(left[i])
             members.append(left[own])
     return np.array(order), members
+
+
+def alike(candidates: Candidates, refined: Refined) -> NDArray[np.bool_]:
+    """(k, k) which candidates are relatives: of one space group or its mirror image, their refined lines alike."""
+    kinds = np.array([MIRROR_TWINS.get(int(n), int(n)) for n in candidates.space_group])
+    shapes = np.stack([_sticks(candidates, refined, i) for i in range(len(candidates))])
+    return (shapes @ shapes.T > _ALIKE) & (kinds[:, None] == kinds)
 
 
 def _sticks(candidates: Candidates, refined: Refined, number: int) -> NDArray[np.float64]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
 
-from syngony.library.agreement import Agreement, line_powers, line_shape
+from syngony.library.agreement import LINE_SHAPE, Agreement, line_angles, line_powers, steps_of_a_point
 from syngony.library.axis import REFERENCE
 from syngony.library.candidates import Candidates, in_threads
 from syngony.library.refine import (
@@ -46,14 +47,16 @@ def fit_profiles(candidates: Candidates, refined: Refined, found: Agreement, sca
     noise = max(scan.noise, 1e-3)
     weight = 1.0 / (noise**2 + noise * np.maximum(scan.net, 0.0) + (_RELATIVE * scan.net) ** 2)
     q, scores, metric = refined.q.copy(), np.zeros((k, 3)), np.zeros((k, 6))
-    shape = line_shape(found.width)
+    angles = line_angles(refined.q)
+    narrow = steps_of_a_point(found.width, angles)
+    half = 0.5 * np.array([np.median(found.width.at(angles[a:b])) for a, b in pairwise(candidates.offsets)])
     start = np.column_stack([refined.values, refined.zero])
 
     def work(begin: int, end: int) -> None:
         c = candidates
         _fit_all(
-            c.offsets, c.hkl, c.metric, c.space_group, power, start, scan.net, weight, scan.two_theta[0], shape,
-            0.5 * found.width, scan.wavelength, begin, end, q, scores, metric,
+            c.offsets, c.hkl, c.metric, c.space_group, power, narrow, start, scan.net, weight, scan.two_theta[0],
+            LINE_SHAPE, half, scan.wavelength, begin, end, q, scores, metric,
         )  # fmt: skip
 
     in_threads(work, k)
@@ -62,7 +65,7 @@ def fit_profiles(candidates: Candidates, refined: Refined, found: Agreement, sca
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fit_all(
-    offsets, hkl, metric, space_group, power, start, net, weight, first, shape, half, wavelength, begin, end,
+    offsets, hkl, metric, space_group, power, narrow, start, net, weight, first, shape, half, wavelength, begin, end,
     q_out, scores, metric_out,
 ):  # fmt: skip
     for c in range(begin, end):
@@ -74,7 +77,7 @@ def _fit_all(
         values = np.zeros(n + 2)
         values[:n] = start[c, :n]
         values[n] = start[c, 6]
-        _fit(log_q, along, values, power[a:b], net, weight, first, shape, half, wavelength, q_out[a:b])
+        _fit(log_q, along, values, power[a:b], narrow[a:b], net, weight, first, shape, half[c], wavelength, q_out[a:b])
         rest = 0.0
         for k in range(1, n):
             rest += values[k] * values[k]
@@ -85,7 +88,7 @@ def _fit_all(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fit(log_q, along, values, power, net, weight, first, shape, half, wavelength, q_out):
+def _fit(log_q, along, values, power, narrow, net, weight, first, shape, half, wavelength, q_out):
     m, n = along.shape
     size, p = n + 1, net.shape[0]
     prior = np.empty(size)
@@ -109,7 +112,7 @@ def _fit(log_q, along, values, power, net, weight, first, shape, half, wavelengt
             for k in range(n):
                 rate[i, k] = -2.0 * along[i, k] / stretch * per_log
             rate[i, n] = slope[i] * per_log
-            _line(angle, power[i], rate[i], first, shape, left, column)
+            _line(angle, narrow[i], power[i] * narrow[i], rate[i], first, shape, left, column)
         cost = 0.0
         for k in range(size):
             cost += prior[k] * values[k] * values[k]
@@ -158,17 +161,16 @@ def angle_of(log_q):
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _line(angle, height, rate, first, shape, left, column):
+def _line(angle, step, height, rate, first, shape, left, column):
     """Take one line off the residual and add its derivatives to the columns of the parameters."""
-    reach = (shape.shape[0] - 1) // 10 - 2
     at = (angle - first) / GRID
-    middle = int(at + 0.5)
+    middle, reach = int(at + 0.5), int((shape.shape[0] - 3) / step)
     for x in range(max(0, middle - reach), min(left.shape[0], middle + reach + 1)):
         gap = x - at
-        t = int(abs(gap) * 10.0 + 0.5)
+        t = min(int(abs(gap) * step + 0.5), shape.shape[0] - 2)
         left[x] -= height * shape[t]
-        # The slope of the line against its own place; the table is in tenths of a grid step.
-        slope = -height * (shape[t + 1] - shape[max(t - 1, 0)]) * 5.0 / GRID
+        # The slope of the line against its own place; the table has `step` steps in one of the grid.
+        slope = -height * (shape[t + 1] - shape[max(t - 1, 0)]) * 0.5 * step / GRID
         if gap < 0.0:
             slope = -slope
         for k in range(rate.shape[0]):
