@@ -68,7 +68,7 @@ class Agreement:
         features: (k, len(FEATURES)).
         width: of the scan's lines.
         factors: (m,) intensity of each line found over calculated.
-        height: (k,) what a calculated intensity of 1 is in the units of `Scan.net`.
+        height: (k,) in the units of `Scan.net`, of a line of intensity 1 that is one of `steps_of_a_point` wide.
     """
 
     features: NDArray[np.float64]
@@ -143,6 +143,18 @@ def profile_of(
 def line_angles(q: NDArray[np.float64]) -> NDArray[np.float64]:
     """2θ in degrees of Q (1/Å^2) for CuKa, whatever the wavelength of the scan."""
     return np.degrees(2.0 * np.arcsin(np.clip(0.5 * REFERENCE * np.sqrt(q), 0.0, 0.9999)))
+
+
+def line_heights(
+    candidates: Candidates, refined: Refined, found: Agreement, number: int, wavelength: float
+) -> NDArray[np.float64]:
+    """(m,) heights of one candidate's lines over the background, in the units of `Scan.net`; zero for the others'."""
+    angles = line_angles(refined.q)
+    heights = np.zeros(len(angles))
+    own = slice(*candidates.offsets[number : number + 2])
+    powers = line_powers(candidates, refined, wavelength)[own]
+    heights[own] = powers * steps_of_a_point(found.width, angles[own]) * found.height[number]
+    return heights
 
 
 def line_powers(candidates: Candidates, refined: Refined, wavelength: float) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import PatternError
-from syngony.library.agreement import agreement, line_powers
+from syngony.library.agreement import agreement, line_heights
 from syngony.library.candidates import gather
 from syngony.library.file import Library
 from syngony.library.refine import FINE_LEVELS, refine
@@ -64,11 +64,11 @@ def phase_sticks(pattern: Pattern, phase: dict[str, Any], libraries: Sequence[Li
     start[0, 6] = phase["zero_shift"]
     refined = refine(candidates, scan, fingerprint(scan), FINE_LEVELS, start)
     agreed = agreement(candidates, refined, scan)
-    power = line_powers(candidates, refined, pattern.wavelength)
+    height = line_heights(candidates, refined, agreed, 0, pattern.wavelength)
     angles = two_theta_from_q(refined.q, pattern.wavelength)
     first, last = pattern.two_theta[0], pattern.two_theta[-1]
-    shown = np.isfinite(angles) & (angles >= first) & (angles <= last) & (power > _WEAKEST * power.max(initial=0.0))
+    shown = np.isfinite(angles) & (angles >= first) & (angles <= last) & (height > _WEAKEST * height.max(initial=0.0))
     if not shown.any():
         return None
     order = np.flatnonzero(shown)[np.argsort(angles[shown])]
-    return PhaseSticks(angles[order], power[order] * agreed.height[0], candidates.hkl[order].astype(np.int64))
+    return PhaseSticks(angles[order], height[order], candidates.hkl[order].astype(np.int64))
