@@ -81,6 +81,7 @@ def test_determining_needs_no_extra():
     code = (
         "import sys\n"
         "extras = {'torch', 'pyarrow', 'matplotlib', 'lightning', 'transformers', 'pymatgen', 'onnx', 'pandas'}\n"
+        "extras |= {'sklearn'}\n"
         "class Missing:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in extras:\n"

@@ -344,7 +344,7 @@ def test_the_papers_two_stages_with_weights_of_a_folder(cache, tmp_path):
 
 
 def test_weights_that_cannot_be_had(tmp_path, monkeypatch, caplog):
-    from syngony.networks.mobilenet_v2 import build
+    from syngony.networks.mobilenetv2 import build
 
     with pytest.raises(ModelError, match="no MobileNetV2 weights"):
         build((3, 32, 32), 7, weights=str(tmp_path / "nowhere"))

@@ -96,6 +96,14 @@ def extinction_group_indices() -> NDArray[np.int64]:
 
 
 @cache
+def shares_within_extinction_groups() -> NDArray[np.float64]:
+    """(230,) how frequent each space group is among known structures of its extinction group; sums of 1 each."""
+    groups = extinction_group_indices()
+    counts = _space_group_counts().sum(1) + 1.0 / 7.0  # none is impossible
+    return counts / np.bincount(groups, counts)[groups]
+
+
+@cache
 def _space_group_counts() -> NDArray[np.float64]:
     """(230, 8) known structures by space group and volume; ``tables/space_group_counts.json``."""
     table = json.loads(files("syngony").joinpath("tables/space_group_counts.json").read_text())

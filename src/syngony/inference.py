@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import ModelError
+from syngony.extinction_groups import extinction_group_indices, extinction_groups, shares_within_extinction_groups
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import View, view_from_dict
 
@@ -98,12 +99,17 @@ class Network:
 
 
 def scores_from_logits(logits: NDArray[np.floating], temperature: float = 1.0) -> Scores:
-    """Softmax at a temperature; of 230 space groups, the systems are the sums."""
+    """Softmax at a temperature; of 230 space groups, the systems are the sums.
+
+    Outputs for extinction groups are shared out to their space groups by how frequent these are.
+    """
     scaled = np.asarray(logits, dtype=float) / temperature
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities = weights / weights.sum(axis=1, keepdims=True)
     if probabilities.shape[1] == len(CRYSTAL_SYSTEMS):
         return Scores(probabilities, None)
+    if probabilities.shape[1] == len(extinction_groups()):
+        probabilities = probabilities[:, extinction_group_indices()] * shares_within_extinction_groups()
     systems = np.zeros((len(probabilities), len(CRYSTAL_SYSTEMS)))
     for system in range(len(CRYSTAL_SYSTEMS)):
         systems[:, system] = probabilities[:, system == SYSTEM_OF_GROUP].sum(axis=1)

@@ -156,7 +156,7 @@ def _new_report(determiner: Determiner) -> Report:
     from syngony.report.rendering import made_by
 
     libraries = determiner.libraries or []
-    return Report(made_by(determiner.network, libraries), libraries)
+    return Report(made_by(determiner.network, libraries), libraries, determiner.network)
 
 
 def _determine_file(

@@ -13,14 +13,18 @@ from syngony.cli.witnesses import DEFAULT_BUDGET, DEFAULT_MODEL, EVIDENCE_HELP, 
 
 def train(
     network: Annotated[
-        str, typer.Argument(metavar="MODEL", help="syngony, mobilenetv2, residual_1d or line_attention.")
+        str,
+        typer.Argument(metavar="MODEL", help="Name of a network; a wrong one lists all."),
     ],
     structures: Annotated[Path, typer.Option(help="Structure table (Parquet).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     recipe: Annotated[
-        str, typer.Option(help="paper: its images of ideal patterns; robust: made to survive real scans.")
+        str, typer.Option(help="paper: as the network's publication trains it; robust: made to survive real scans.")
     ] = "robust",
+    head: Annotated[
+        str | None, typer.Option(help="Label of the outputs: system, extinction_group or space_group.")
+    ] = None,
     patterns: Annotated[
         int | None,
         typer.Option(help="Patterns to train on, all epochs together: 1,000,000, or as the run was begun with."),
@@ -40,6 +44,7 @@ def train(
         structures,
         output,
         recipe=recipe,
+        head=head,
         resume=resume,
         patterns=patterns,
         batch_size=batch_size,
@@ -88,6 +93,10 @@ def evaluate(
     known: Annotated[
         bool, typer.Option("--known", help="Leave the compounds of --structures in the libraries; they are taken out.")
     ] = False,
+    baselines: Annotated[
+        Path | None,
+        typer.Option(help="Structure table that baselines learn from (its training side): neighbour and trees."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for an HTML report; an interrupted run goes on there.")
@@ -95,7 +104,7 @@ def evaluate(
 ) -> None:
     """Every figure about accuracy, on structures or on labelled patterns."""
     from syngony.cli.progress import progress_bar
-    from syngony.evaluation import Witnesses, evaluate_patterns, evaluate_structures
+    from syngony.evaluation import TrainingSet, Witnesses, evaluate_patterns, evaluate_structures
 
     if (structures is None) == (patterns is None):
         raise typer.BadParameter("give either --structures or --patterns")
@@ -103,7 +112,9 @@ def evaluate(
         raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
     witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence))
     with progress_bar("evaluating", "patterns") as update:
+        training = TrainingSet(baselines, folder=output) if baselines is not None else None
         common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}
+        common["training"] = training
         if structures is not None:
             report = evaluate_structures(witnesses, structures, conditions, seed=seed, known=known, **common)  # type: ignore[arg-type]
         else:
@@ -143,7 +154,8 @@ def _print_report(report: dict[str, Any]) -> None:
         console.print(f"answered {answered['fraction']:.1%}, of which right {answered['accuracy']:.1%}")
     for name, row in report["baselines"].items():
         low, high = row["interval"]
-        console.print(f"{name}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%})")
+        learned = f", learned from {row['trained_on']:,} structures" if "trained_on" in row else ""
+        console.print(f"{name}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%}){learned}")
     table = Table("system", "precision", "recall", "F1", "patterns")
     for name, row in system["per_class"].items():
         cells = [f"{row[key]:.2f}" for key in ("precision", "recall", "f1")]

@@ -2,6 +2,7 @@
 
 from syngony.determination import Witnesses
 from syngony.evaluation.answers import Answer, answers
+from syngony.evaluation.baselines import TrainingSet
 from syngony.evaluation.labelled import Conditions, LabelledPattern, SimulatedPatterns, read_labelled_patterns
 from syngony.evaluation.report import evaluate_patterns, evaluate_structures
 
@@ -10,6 +11,7 @@ __all__ = [
     "Conditions",
     "LabelledPattern",
     "SimulatedPatterns",
+    "TrainingSet",
     "Witnesses",
     "answers",
     "evaluate_patterns",

@@ -12,6 +12,7 @@ from syngony.diffraction.laboratory import Laboratory, Phase, Scan, measure
 from syngony.diffraction.profile import PaperGrid, paper_pattern
 from syngony.diffraction.reflections import reflections
 from syngony.errors import InputError, PatternError, StructureError, TableError
+from syngony.learning.split import sides_of
 from syngony.pattern import Pattern
 from syngony.structure import reduced_formula
 from syngony.structure_table import StructureRecord, read_table
@@ -51,14 +52,23 @@ class SimulatedPatterns:
         limit: a random sample of this many rows.
         seed: of the sample and the laboratory.
         known: True to leave its compound in the libraries; they are searched as if it were not there.
+        grid: of ideal patterns; the paper's when omitted.
+        side: of the split by reduced formula that is sampled, ``train``, ``validation`` or ``test``; None for all.
 
     Raises:
-        TableError: the table cannot be read or is empty.
+        TableError: the table cannot be read, or holds no such structure.
         InputError: other conditions.
     """
 
     def __init__(
-        self, table: Path | str, conditions: Conditions, limit: int | None = None, seed: int = 0, known: bool = False
+        self,
+        table: Path | str,
+        conditions: Conditions,
+        limit: int | None = None,
+        seed: int = 0,
+        known: bool = False,
+        grid: PaperGrid | None = None,
+        side: str | None = None,
     ) -> None:
         if conditions not in ("ideal", "lab"):
             raise InputError(f"conditions are ideal or lab, not {conditions!r}")
@@ -66,11 +76,15 @@ class SimulatedPatterns:
         if source.num_rows == 0:
             raise TableError(f"{table}: no structures in it")
         rows = np.arange(source.num_rows)
+        if side is not None:
+            rows = np.flatnonzero(sides_of(source["formula"].to_pylist()) == side)
+            if len(rows) == 0:
+                raise TableError(f"{table}: no structure on the {side} side of the split: give a larger table")
         if limit is not None and limit < len(rows):
-            rows = np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))
+            rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))]
         self._rows = source.take(rows)
         self.conditions, self.seed, self.known = conditions, seed, known
-        self._grid, self._laboratory = PaperGrid(), Laboratory()
+        self._grid, self._laboratory = grid or PaperGrid(), Laboratory()
 
     def __len__(self) -> int:
         return self._rows.num_rows
@@ -92,7 +106,7 @@ class SimulatedPatterns:
         try:
             record = self.record(place)
             if self.conditions == "ideal":
-                lines = reflections(record.structure, _WAVELENGTH, (0.0, 90.0))
+                lines = reflections(record.structure, _WAVELENGTH, self._grid.two_theta_range)
                 scan = Scan(self._grid.two_theta, paper_pattern(lines, self._grid), TUBE_LINES[_WAVELENGTH])
             else:
                 rng = np.random.default_rng((self.seed, place))

@@ -18,13 +18,19 @@ from syngony.determination import Witnesses
 from syngony.determination.cells import constants
 from syngony.errors import PatternError, StructureError, TableError
 from syngony.evaluation.answers import Answer, Patterns, Progress, answers
+from syngony.evaluation.baselines import (
+    NEIGHBOUR_VIEW,
+    TrainingSet,
+    features_of,
+    trained_baselines,
+    training_features,
+)
 from syngony.evaluation.labelled import Conditions, SimulatedPatterns, read_labelled_patterns
 from syngony.extinction_groups import extinction_group_indices
 from syngony.inference import Network
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import ProfileView
+from syngony.views import ideal_grid
 
-_NEIGHBOUR_VIEW = ProfileView(points=2048)
 _LINES = (10, 20, 30, 50)
 _SITES = (4, 10, 20, 50)
 
@@ -40,6 +46,7 @@ def evaluate_structures(
     limit: int | None = None,
     seed: int = 0,
     known: bool = False,
+    training: TrainingSet | None = None,
     workers: int = 1,
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -53,6 +60,7 @@ def evaluate_structures(
         limit: a random sample of this many rows.
         seed: of the sample and the laboratory.
         known: False to search the libraries as if they did not hold the structure's compound.
+        training: where baselines learn from; without it there are only those that need nothing but the patterns.
         workers: processes.
         folder: answers are kept in it, so that an interrupted run goes on.
         progress: called with patterns done and in all.
@@ -64,9 +72,11 @@ def evaluate_structures(
         TableError: the table cannot be read or is empty.
         InputError: the folder is of another evaluation.
     """
-    patterns = SimulatedPatterns(table, conditions, limit, seed, known)
+    # A network that looks beyond the end of the paper's grid is shown what lies there.
+    grid = ideal_grid(Network.load(witnesses.model).view)
+    patterns = SimulatedPatterns(table, conditions, limit, seed, known, grid)
     identity = _identity(witnesses, table, limit) | {"conditions": conditions, "seed": seed, "known": known}
-    report = _evaluate(witnesses, patterns, identity, workers, folder, progress)
+    report = _evaluate(witnesses, patterns, identity, workers, folder, progress, training, conditions)
     return {**report, "conditions": conditions}
 
 
@@ -75,6 +85,7 @@ def evaluate_patterns(
     table: Path | str,
     *,
     limit: int | None = None,
+    training: TrainingSet | None = None,
     workers: int = 1,
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -83,6 +94,7 @@ def evaluate_patterns(
 
     Args:
         witnesses, workers, folder, progress: see `evaluate_structures`.
+        training: see there; its structures are seen in laboratory conditions.
         table: Parquet file of patterns, or a folder of them.
         limit: only the first so many.
 
@@ -91,7 +103,7 @@ def evaluate_patterns(
         InputError: the folder is of another evaluation.
     """
     patterns = read_labelled_patterns(table, limit)
-    report = _evaluate(witnesses, patterns, _identity(witnesses, table, limit), workers, folder, progress)
+    report = _evaluate(witnesses, patterns, _identity(witnesses, table, limit), workers, folder, progress, training)
     return {**report, "conditions": None}
 
 
@@ -122,6 +134,8 @@ def _evaluate(
     workers: int,
     folder: Path | None,
     progress: Progress | None,
+    training: TrainingSet | None = None,
+    conditions: Conditions = "lab",
 ) -> dict[str, Any]:
     kept = folder / FILE if folder is not None else None
     found = answers(witnesses, patterns, workers=workers, kept=kept, identity=identity, progress=progress)
@@ -139,10 +153,20 @@ def _evaluate(
         "baselines": {
             "majority": metrics.majority_baseline(_true_systems(good)),
             "nearest neighbour, leave one out": _neighbours(good, patterns),
+            **(_trained(good, patterns, training, conditions) if training is not None else {}),
         },
         "labels": list(CRYSTAL_SYSTEMS),
         "skipped": [answer.skipped for answer in found if answer.skipped is not None],
     }
+
+
+def _trained(
+    good: Sequence[Answer], patterns: Patterns, training: TrainingSet, conditions: Conditions
+) -> dict[str, Any]:
+    """Baselines that learned from structures."""
+    learned = training_features(training, conditions)
+    asked = features_of(patterns[answer.place] for answer in good)
+    return trained_baselines(learned, asked, [tuple(answer.truth) for answer in good], training.seed)
 
 
 def figures(good: Sequence[Answer]) -> dict[str, Any]:
@@ -197,9 +221,9 @@ def _neighbours(good: Sequence[Answer], patterns: Patterns) -> dict[str, Any]:
     profiles = []
     for answer in good:
         try:
-            profiles.append(_NEIGHBOUR_VIEW(patterns[answer.place].pattern)[0].astype(np.float16))
+            profiles.append(NEIGHBOUR_VIEW(patterns[answer.place].pattern)[0].astype(np.float16))
         except (StructureError, PatternError):
-            profiles.append(np.zeros(_NEIGHBOUR_VIEW.points, np.float16))
+            profiles.append(np.zeros(NEIGHBOUR_VIEW.points, np.float16))
     return metrics.nearest_neighbour_baseline(
         np.array(profiles, dtype=np.float32), _true_systems(good), [answer.kin for answer in good]
     )

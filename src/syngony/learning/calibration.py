@@ -42,7 +42,7 @@ def settle_batch_norm(model: Classifier, batches: Iterable[tuple[Tensor, Tensor,
 def collect_logits(
     model: Classifier, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Logits (n, 7 or 230) and true system indices (n,) over batches."""
+    """Logits (n, outputs of the head) and true system indices (n,) over batches."""
     logits, systems = [], []
     with torch.inference_mode():
         for inputs, system, _ in batches:
@@ -55,7 +55,7 @@ def fit_temperature(logits: NDArray[np.float64], systems: NDArray[np.int64]) -> 
     """The temperature at which the true systems are likeliest.
 
     Args:
-        logits: (n, 7 or 230).
+        logits: (n, outputs of the head).
         systems: (n,) true indices.
     """
     rows = np.arange(len(systems))

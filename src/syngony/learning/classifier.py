@@ -10,12 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from syngony import networks
-from syngony.extinction_groups import extinction_group_indices
+from syngony.errors import InputError
+from syngony.extinction_groups import extinction_group_indices, extinction_groups, shares_within_extinction_groups
 from syngony.learning.settings import TrainingSettings
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import View
 
 N_SPACE_GROUPS = 230
+OUTPUTS = {
+    "system": len(CRYSTAL_SYSTEMS),
+    "extinction_group": len(extinction_groups()),
+    "space_group": N_SPACE_GROUPS,
+}
+"""Logits of each head."""
+
 _WARM_UP = 500  # steps of a steady schedule: its length is open
 
 
@@ -25,28 +33,39 @@ class Classifier(pl.LightningModule):
     def __init__(self, settings: TrainingSettings, view: View, steps: int) -> None:
         super().__init__()
         self.settings = settings
-        outputs = N_SPACE_GROUPS if settings.head == "space_group" else len(CRYSTAL_SYSTEMS)
+        if settings.head not in OUTPUTS:
+            raise InputError(f"no head {settings.head!r}: choose one of {', '.join(OUTPUTS)}")
+        outputs = OUTPUTS[settings.head]
         self.network = networks.build(settings.network, view.shape, outputs, **settings.network_options)
         self.steps = steps
         self.membership: Tensor
         self.extinction: Tensor
         for name, classes in (("membership", SYSTEM_OF_GROUP), ("extinction", extinction_group_indices())):
             self.register_buffer(name, nn.functional.one_hot(torch.tensor(classes)).bool(), persistent=False)
+        self.log_shares: Tensor
+        shares = torch.tensor(shares_within_extinction_groups(), dtype=torch.float32)
+        self.register_buffer("log_shares", shares.log(), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs to raw logits, 7 or 230 wide."""
+        """Inputs to raw logits, as wide as the head."""
         return self.network(inputs)
 
     def system_logits(self, logits: Tensor) -> Tensor:
-        """(batch, 7) logits of the crystal systems: space groups summed where the head has them."""
-        return logits if self.settings.head == "system" else _summed(logits, self.membership)
+        """(batch, 7) logits of the crystal systems: sums over the classes of a finer head."""
+        if self.settings.head == "system":
+            return logits
+        if self.settings.head == "extinction_group":  # two systems share some: each space group takes its part
+            logits = logits[:, self.extinction.int().argmax(1)] + self.log_shares
+        return _summed(logits, self.membership)
 
     def loss(self, logits: Tensor, system: Tensor, group: Tensor) -> Tensor:
-        """Cross-entropy of the system; with 230 outputs, half those of the extinction and space group are added."""
+        """Cross-entropy of the head's own label; with 230 outputs, of the system, and half of the two finer ones."""
         entropy = nn.functional.cross_entropy
         if self.settings.head == "system":
             return entropy(logits, system)
         extinction = self.extinction[group].int().argmax(1)
+        if self.settings.head == "extinction_group":
+            return entropy(logits, extinction)
         fine = entropy(logits, group) + entropy(_summed(logits, self.extinction), extinction)
         return entropy(self.system_logits(logits), system) + 0.5 * fine
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
+COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "core_seconds")
 
 
 class CurveWriter(Callback):
@@ -15,12 +16,18 @@ class CurveWriter(Callback):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._began = time.process_time()
+
+    def on_train_epoch_start(self, *_: object) -> None:
+        """Processor time counts from here."""
+        self._began = time.process_time()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add this epoch's row; validation has run by now."""
         row = {"epoch": str(trainer.current_epoch + 1)}
         row |= {name: f"{float(value):.6f}" for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         row["learning_rate"] = f"{pl_module.optimizers().param_groups[0]['lr']:.3e}"  # type: ignore[union-attr]
+        row["core_seconds"] = f"{time.process_time() - self._began:.1f}"
         # A run that goes on repeats the epoch that was broken off: its old row, if any, gives way.
         rows = [old for old in read_curves(self._path) if int(old["epoch"]) <= trainer.current_epoch] + [row]
         partial = self._path.with_name(f".{self._path.name}.partial")

@@ -9,15 +9,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.diffraction.phase import Phase
+from syngony.diffraction.phase import HIGHEST_TWO_THETA, Phase
 from syngony.diffraction.reflections import lorentz_polarisation
 from syngony.errors import StructureError
+from syngony.pattern import q_from_two_theta
 from syngony.structure_table import StructureRecord, read_table
 from syngony.views.profile import REFERENCE_WAVELENGTH
 
@@ -30,7 +32,7 @@ _CHUNK = 2000
 
 @dataclass(frozen=True, eq=False)
 class LineCache:
-    """Lines of n structures, one after another, up to `Q_LIMIT` of `diffraction.phase`.
+    """Lines of n structures, one after another, up to one Q.
 
     Attributes:
         q: (m,) float32, 1/Å^2.
@@ -131,6 +133,7 @@ def build_line_cache(
     root: Path | str,
     *,
     rows: NDArray[np.int64] | None = None,
+    highest: float = HIGHEST_TWO_THETA,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LineCache:
@@ -142,6 +145,8 @@ def build_line_cache(
         table: Parquet structure table.
         root: folder of caches; the cache's own folder is named after the table's contents and rows.
         rows: only these rows of the table.
+        highest: degrees of CuKa, where the lines end; no lower than `HIGHEST_TWO_THETA`, which any laboratory's scan
+            needs.
         workers: processes, all cores when omitted.
         progress: called with structures done and in all.
 
@@ -152,6 +157,9 @@ def build_line_cache(
     identity = hashlib.sha256(Path(table).read_bytes())
     if rows is not None:
         identity.update(np.asarray(rows, dtype=np.int64).tobytes())
+    highest = max(highest, HIGHEST_TWO_THETA)
+    if highest > HIGHEST_TWO_THETA:
+        identity.update(f"{highest:.3f}".encode())
     digest = identity.hexdigest()[:16]
     folder = Path(root) / f"lines-{_FORMAT}-{digest}"
     if folder.is_dir():
@@ -163,7 +171,7 @@ def build_line_cache(
     chunks = [source.slice(start, _CHUNK).to_pylist() for start in starts]
     parts = []
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        for part in pool.map(_lines_of_rows, chunks):
+        for part in pool.map(_lines_of_rows, chunks, repeat(float(q_from_two_theta(highest, REFERENCE_WAVELENGTH)))):
             parts.append(part)
             if progress:
                 progress(min(len(parts) * _CHUNK, source.num_rows), source.num_rows)
@@ -181,13 +189,13 @@ def build_line_cache(
     return LineCache.load(folder)
 
 
-def _lines_of_rows(rows: list[dict]) -> tuple[Any, ...]:
+def _lines_of_rows(rows: list[dict], q_limit: float) -> tuple[Any, ...]:
     """Arrays of some rows in the order of `_ARRAYS`, offsets as counts; last, what was refused."""
     phases, records, refused = [], [], []
     for row in rows:
         try:
             record = StructureRecord.from_row(row)
-            phase = Phase.from_structure(record.structure)
+            phase = Phase.from_structure(record.structure, q_limit)
         except StructureError as error:
             refused.append([row["material_id"], str(error)])
             continue

@@ -12,13 +12,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from syngony.diffraction.laboratory import Laboratory, measure
 from syngony.diffraction.profile import PaperGrid, stick_pattern
+from syngony.diffraction.varied_profiles import VariedProfiles
 from syngony.learning.line_cache import Lines
 from syngony.pattern import two_theta_from_q
 from syngony.symmetry import crystal_system_index
-from syngony.views import View
+from syngony.views import View, ideal_grid
 from syngony.views.profile import REFERENCE_WAVELENGTH
 
-PatternKind = Literal["ideal", "lab", "mixed"]
+PatternKind = Literal["ideal", "lab", "mixed", "profiles"]
 
 
 class Renderer:
@@ -27,9 +28,9 @@ class Renderer:
     Args:
         cache: lines.
         view: what the network sees.
-        conditions: ``ideal`` (the paper's pattern), ``lab`` (a drawn instrument and sample) or
-            ``mixed`` (each drawn, `ideal_share` of them ideal).
-        grid: step and filter of the ideal pattern.
+        conditions: ``ideal`` (the paper's pattern), ``lab`` (a drawn instrument and sample), ``mixed`` (each drawn,
+            `ideal_share` of them ideal) or ``profiles`` (no noise, widths and shapes drawn: `VariedProfiles`).
+        grid: step, filter and range of the ideal pattern.
         laboratory: ranges of the lab patterns.
         ideal_share: of ``mixed``.
         keep: remember inputs of ideal patterns (float32, the view's size each), for small tables.
@@ -48,7 +49,8 @@ class Renderer:
         self.cache = cache
         self.view = view
         self.conditions = conditions
-        self.grid = grid or PaperGrid()
+        self.grid = grid or ideal_grid(view)
+        self.profiles = VariedProfiles()
         self.laboratory = laboratory or Laboratory()
         self.ideal_share = ideal_share
         self._kept: dict[int, NDArray[np.float32]] | None = {} if keep else None
@@ -58,6 +60,11 @@ class Renderer:
         ideal = self.conditions == "ideal" or (self.conditions == "mixed" and rng.random() < self.ideal_share)
         if ideal:
             return self._ideal(index)
+        if self.conditions == "profiles":
+            q, intensity = self.cache.lines(index)
+            lines = two_theta_from_q(q, REFERENCE_WAVELENGTH), intensity
+            scan = self.profiles.pattern(*lines, self.view.two_theta_range, rng)
+            return self.view.from_scan(*scan, REFERENCE_WAVELENGTH)
         conditions = self.laboratory.draw(rng)
         other = self.cache.phase(int(rng.integers(len(self.cache)))) if conditions.impurity > 0 else None
         return self.view.from_scan(*measure(self.cache.phase(index), conditions, rng, impurity=other))

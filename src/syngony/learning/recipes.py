@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony import networks
 from syngony.errors import InputError
 from syngony.learning.calibration import collect_logits, fit_temperature, settle_batch_norm, write_temperature
 from syngony.learning.classifier import Classifier
@@ -18,7 +20,7 @@ from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
 from syngony.learning.training import load_run, renderer_of, save_weights, train
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import ImageView, LineListView, ProfileView, View
+from syngony.views import ideal_grid, view_from_dict
 
 log = logging.getLogger(__name__)
 
@@ -29,54 +31,27 @@ DEFAULT_PATTERNS = 1_000_000
 CALIBRATION_SEED = 4_711
 SETTLING_PATTERNS = 25_600
 
+_BEYOND = 1.0  # degrees past the end of a view: a line there still shows its tail
+
 
 def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) -> TrainingSettings:
-    """Settings of a named recipe for a network.
+    """Settings of a named recipe for a network: what all have in common, then what the network's own file says.
 
-    ``paper``: images by viridis of ideal patterns, 7 outputs. ``robust``: ln Q, square-root
-    intensities, half of the patterns ideal and half from a drawn laboratory, 230 outputs of which
-    systems are sums.
+    ``paper``: ideal patterns, one output a crystal system, unless the network's publication does otherwise.
+    ``robust``: half of the patterns ideal and half from a drawn laboratory, 230 outputs of which systems are sums.
 
     Raises:
         InputError: no such recipe or network.
     """
     if recipe not in RECIPES:
         raise InputError(f"no recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
-    if network == "mobilenetv2":
-        view: View = ImageView() if recipe == "paper" else robust_image()
-    elif network == "residual_1d":
-        view = ProfileView("two_theta", 4096, (0.0, 90.0), "linear", False) if recipe == "paper" else ProfileView()
-    elif network == "syngony":
-        view = ProfileView(points=2048, intensity="sqrt+fourth root", measured=True)
-    elif network == "line_attention":
-        view = LineListView()
-    else:
-        raise InputError(f"no network {network!r}: choose syngony, mobilenetv2 or residual_1d")
-    defaults: dict[str, Any] = {
-        "network": network,
-        "view": view.as_dict(),
-        "patterns": patterns,
-        "epoch_patterns": min(20_000, patterns),
-    }
+    own = networks.network(network).recipe(recipe)
+    common: dict[str, Any] = {"network": network, "patterns": patterns, "epoch_patterns": min(20_000, patterns)}
     if recipe == "paper":
-        defaults |= {"conditions": "ideal", "head": "system"}
+        common |= {"conditions": "ideal", "head": "system"}
     else:
-        defaults |= {"conditions": "mixed", "head": "space_group"}
-    if network in ("syngony", "line_attention"):
-        defaults |= {"schedule": "steady", "ideal_share": 0.25, "learning_rate": 2e-3}
-    return TrainingSettings(**(defaults | changes))
-
-
-def robust_image() -> ImageView:
-    """The image of the shipped MobileNetV2: 6,912 points of ln Q, eight octaves of Q in 48 rows."""
-    return ImageView(
-        size=48,
-        colour_map="planes",
-        axis="ln_q",
-        two_theta_range=(5.06, 90.0),
-        intensity="sqrt",
-        background=True,
-    )
+        common |= {"conditions": "mixed", "head": "space_group"}
+    return TrainingSettings(**(common | own | changes))
 
 
 def train_recipe(
@@ -85,6 +60,7 @@ def train_recipe(
     output: Path | str,
     *,
     recipe: str = "robust",
+    head: str | None = None,
     resume: bool = False,
     patterns: int | None = None,
     batch_size: int = 64,
@@ -97,23 +73,35 @@ def train_recipe(
 ) -> Classifier:
     """``syngony train``: lines from the cache or computed, the split by formula, training, settling, calibration.
 
+    Args:
+        network: one of `syngony.networks.names`.
+        structures: Parquet structure table.
+        output: folder of the run.
+        recipe: one of `RECIPES`.
+        head: label of the outputs in place of the recipe's: see `TrainingSettings`.
+        resume: go on with the run in the folder.
+        patterns: budget; what the run was begun with when omitted, or `DEFAULT_PATTERNS`.
+        batch_size, seed, threads, also_share: see `TrainingSettings`.
+        cache: folder for computed lines.
+        also: a further table.
+        progress: show a progress bar.
+
     Raises:
         InputError: unknown recipe or network, or a table too small to split.
         TableError, ModelError: see `build_line_cache` and `train`.
     """
     place = cache or Path(output) / "cache"
-    table = build_line_cache(structures, place)
-    lines: Lines = table if also is None else JoinedLines([table, build_line_cache(also, place)])
-    identity: dict[str, Any] = {
-        "batch_size": batch_size,
-        "seed": seed,
-        "threads": threads,
-        "structures": lines.identity,
-        "also_share": also_share if also is not None else 0.0,
-    }
     begun = TrainingSettings.read(Path(output)) if resume and (Path(output) / "settings.json").is_file() else None
     total = patterns or (begun.patterns if begun else DEFAULT_PATTERNS)
-    settings = recipe_settings(network, recipe, total, **identity)
+    settings = recipe_settings(network, recipe, total, batch_size=batch_size, seed=seed, threads=threads)
+    if head is not None:
+        settings = replace(settings, head=head)
+    if begun is not None and (begun.network, begun.head) != (settings.network, settings.head):
+        raise InputError(f"{output} is a run of {begun.network} for the {begun.head}: choose another -o")
+    highest = ideal_grid(view_from_dict(settings.view)).two_theta_range[1] + _BEYOND
+    table = build_line_cache(structures, place, highest=highest)
+    lines: Lines = table if also is None else JoinedLines([table, build_line_cache(also, place, highest=highest)])
+    settings = replace(settings, structures=lines.identity, also_share=also_share if also is not None else 0.0)
     sides = sides_of(table.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     require_enough(table, train_rows, validation_rows, batch_size)

@@ -17,11 +17,11 @@ class TrainingSettings:
     """Everything that decides a run, written as ``settings.json`` beside its checkpoints.
 
     Attributes:
-        network: name in `syngony.networks.NAMES`.
+        network: one of `syngony.networks.names`.
         view: settings of the view, ``view.as_dict()``.
-        head: ``system`` (7 logits, as the paper) or ``space_group`` (230; a system is the sum of its
-            groups, and the network learns from the finer label too).
-        conditions: patterns seen in training: ``ideal``, ``lab`` or ``mixed``.
+        head: ``system`` (7 logits, as the paper), ``extinction_group`` (99) or ``space_group`` (230; a system is the
+            sum of its groups, and the network learns from all three labels).
+        conditions: patterns seen in training: ``ideal``, ``lab``, ``mixed`` or ``profiles`` (see `Renderer`).
         ideal_share: of ``mixed``.
         patterns: budget of the fine-tuning stage.
         transfer_patterns: budget of the transfer stage (frozen backbone), used only with

@@ -8,9 +8,12 @@ each other depends on the ratio of their Q, to a resolution finer than any grid.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from syngony.views import LineListView
 
 _COARSEST, _FINEST = 1.0, 2000.0  # radians in a unit of ln Q
 
@@ -98,3 +101,9 @@ def build(
     if len(shape) != 2:
         raise ValueError(f"line_attention reads a list of lines (features, lines), not {shape}")
     return LineAttention(shape[0], outputs, width, layers, heads, dropout)
+
+
+def recipe(_: str) -> dict[str, Any]:
+    """At most 62 lines; a quarter of the patterns ideal where some are."""
+    view = LineListView()
+    return {"view": view.as_dict(), "schedule": "steady", "ideal_share": 0.25, "learning_rate": 2e-3}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from syngony.views import ProfileView
 
 
 class Block(nn.Module):
@@ -61,3 +65,9 @@ def build(
     if len(shape) != 2:
         raise ValueError(f"residual_1d reads a profile (channels, points), not {shape}")
     return Residual1d(shape[0], outputs, tuple(widths), kernel, dropout)
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """``paper``: the points that the paper's image folds. ``robust``: 4,096 points of ln Q."""
+    view = ProfileView("two_theta", 4096, (0.0, 90.0), "linear", False) if name == "paper" else ProfileView()
+    return {"view": view.as_dict()}

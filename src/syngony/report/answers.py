@@ -15,8 +15,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from syngony.errors import InputError
+from syngony.inference import Network
 from syngony.library.file import Library
 from syngony.pattern import Pattern
+from syngony.report.attribution import attribution_html
 from syngony.report.drawing import drawing_of
 from syngony.report.rendering import answer_html, environment, row_of, static
 
@@ -58,6 +60,7 @@ def shown(
     key: str,
     whole: bool = True,
     taken_off: NDArray[np.float64] | None = None,
+    network: Network | None = None,
 ) -> Shown:
     """Make a determination ready to be shown.
 
@@ -68,14 +71,16 @@ def shown(
         key: tells it from others on one page; letters, digits, "-" and "_".
         whole: False for its row in a table alone.
         taken_off: (n,) a background that was taken off the scan before.
+        network: to show what it looks at, which takes some tenths of a second; None to leave that out.
     """
     row = row_of(result, pattern, f"scan-{key}" if whole else None)
     if not whole:
         return Shown(key, result, row, Markup(""), None)
-    drawing = None
-    if pattern is not None and result.error is None:
-        drawing = drawing_of(pattern, result, libraries, taken_off)
-    return Shown(key, result, row, answer_html(result, pattern, key), drawing)
+    if pattern is None or result.error is not None:
+        return Shown(key, result, row, answer_html(result, pattern, key), None)
+    attention = attribution_html(pattern, network) if network is not None else None
+    drawing = drawing_of(pattern, result, libraries, taken_off)
+    return Shown(key, result, row, answer_html(result, pattern, key, attention), drawing)
 
 
 class Report:
@@ -84,10 +89,12 @@ class Report:
     Args:
         made: versions, models and libraries (`made_by`).
         libraries: those that were searched, to draw phases.
+        network: that was asked, to show what it looks at.
     """
 
-    def __init__(self, made: str, libraries: Sequence[Library] = ()) -> None:
+    def __init__(self, made: str, libraries: Sequence[Library] = (), network: Network | None = None) -> None:
         self._made = made
+        self._network = network
         self._libraries = libraries
         self._rows: list[dict[str, Any]] = []
         self._answers: list[Shown] = []
@@ -99,7 +106,8 @@ class Report:
     def add(self, result: Determination, pattern: Pattern | None, taken_off: NDArray[np.float64] | None = None) -> None:
         """Add a determination and its scan; None where it could not be read."""
         number = len(self) + 1
-        self.add_shown(shown(result, pattern, self._libraries, str(number), number <= MOST_WHOLE, taken_off))
+        whole = number <= MOST_WHOLE
+        self.add_shown(shown(result, pattern, self._libraries, str(number), whole, taken_off, self._network))
 
     def add_shown(self, answer: Shown) -> None:
         """Add one that is ready."""

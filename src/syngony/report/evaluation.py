@@ -45,7 +45,7 @@ def add_evaluation(page: Page, report: dict[str, Any], confusion_picture: Path) 
     group = report["space_group"]
     if group["accuracy"] is not None:
         page.text(f"Space group right for {group['accuracy']:.1%}, in the first five for {group['top5']:.1%}.")
-    rows = [("this network", system), *report["baselines"].items()]
+    rows = [("this network", system), *((_learned(name, row), row) for name, row in report["baselines"].items())]
     page.table(
         ("answer", "accuracy", "95 % interval"),
         [(name, f"{r['accuracy']:.1%}", "{:.1%} to {:.1%}".format(*r["interval"])) for name, r in rows],
@@ -58,6 +58,11 @@ def add_evaluation(page: Page, report: dict[str, Any], confusion_picture: Path) 
         ("most confident", "accuracy"),
         [(f"{row['fraction']:.0%}", f"{row['accuracy']:.1%}") for row in system["coverage"]],
     )
+
+
+def _learned(name: str, row: dict[str, Any]) -> str:
+    """A baseline's name, with what it learned from."""
+    return f"{name}, of {row['trained_on']:,} structures" if "trained_on" in row else name
 
 
 def class_table(system: dict[str, Any]) -> tuple[Sequence[str], list[Sequence[str]]]:

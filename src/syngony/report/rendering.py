@@ -63,13 +63,16 @@ def share(p: float) -> str:
     return f"{100 * p:.{0 if 0.1 <= p <= 0.9 else 1}f}\u202f%"
 
 
-def answer_html(result: Determination, pattern: Pattern | None, drawn: str) -> Markup:
+def answer_html(
+    result: Determination, pattern: Pattern | None, drawn: str, attribution: Markup | None = None
+) -> Markup:
     """The whole of one determination.
 
     Args:
         result: what was said.
         pattern: the scan, for what its file says of the measurement; None with an error.
         drawn: id of the drawing that belongs to it.
+        attribution: what the network looks at (`attribution_html`).
     """
     systems = sorted(result.probabilities.items(), key=lambda item: -item[1])
     text = environment().get_template("answer.html").render(
@@ -82,6 +85,7 @@ def answer_html(result: Determination, pattern: Pattern | None, drawn: str) -> M
         no_cell=_no_cell(result),
         alternatives=alternatives(result),
         facts=[] if pattern is None else facts(pattern),
+        attribution=attribution or "",
     )  # fmt: skip
     return Markup(text)
 

@@ -7,10 +7,13 @@ every other (Vaswani et al. 2017, arXiv 1706.03762, in the pre-norm form of Xion
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from syngony.networks.residual_1d import Block
+from syngony.views import ProfileView
 
 _DIVISION = 2  # of a stem or a block
 
@@ -101,3 +104,9 @@ def build(
     if len(shape) != 2:
         raise ValueError(f"syngony reads a profile (channels, points), not {shape}")
     return Syngony1d(*shape, outputs, tuple(widths), kernel, layers, heads, dropout)
+
+
+def recipe(_: str) -> dict[str, Any]:
+    """Three rows of 2,048 points of ln Q; a quarter of the patterns ideal where some are."""
+    view = ProfileView(points=2048, intensity="sqrt+fourth root", measured=True)
+    return {"view": view.as_dict(), "schedule": "steady", "ideal_share": 0.25, "learning_rate": 2e-3}

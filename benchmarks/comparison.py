@@ -1,0 +1,249 @@
+"""Every network and the baselines on the same held-out structures and scans, with what each of them costs.
+
+    python benchmarks/comparison.py ../shared/data/materials_project.parquet \\
+        ../shared/data/measured_patterns.parquet -o runs/comparison --budget 1000000
+    python benchmarks/comparison.py ... --budget 20000 --limit 500          # a quick look, in folders of its own
+
+Rows are all networks that `syngony.networks` finds. Those that are not shipped are trained first, as their
+publications train them, on the training side of the split by reduced formula: `--budget` patterns each, and a
+network for each label where the publication has one. Structures are of the test side. Trainings and evaluations go on
+where they were interrupted; finished ones are kept. Each network is asked alone: no lattice search, no library.
+Nothing is fitted to the measured scans. Writes comparison.md and comparison.json into OUTPUT and prints the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syngony import networks
+from syngony.evaluation import SimulatedPatterns, TrainingSet, Witnesses, evaluate_patterns, evaluate_structures
+from syngony.inference import Network, shipped_models
+from syngony.learning.curves import read_curves
+from syngony.learning.split import split_table
+
+CONDITIONS = ("ideal", "lab", "measured")
+LABELS = ("crystal_system", "extinction_group", "space_group")
+BASELINES = {
+    "majority": "majority of the training structures",
+    "nearest neighbour": "nearest training structure",
+    "trees on line positions": "trees on line positions",
+}
+PUBLISHED = {"trees on line positions": "Suzuki 2020: ICSD, simulated: system above 90 but for triclinic"}
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network: shipped, or to be trained for one label."""
+
+    network: str
+    head: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the row."""
+        return self.network if self.head is None else f"{self.network}, {self.head.replace('_', ' ')}"
+
+
+def rows_of(names: Sequence[str]) -> list[Row]:
+    """A row for each shipped network, and for each label that a publication trains a network for."""
+    rows = []
+    for name in names:
+        heads = getattr(networks.network(name), "HEADS", (None,))
+        rows += [Row(name)] if name in shipped_models() else [Row(name, head) for head in heads]
+    return rows
+
+
+def trained(row: Row, arguments: argparse.Namespace) -> tuple[Path, float]:
+    """The network's ONNX file, trained at the budget if it is not there, and the core seconds of its training."""
+    from syngony.learning.export import export_run
+    from syngony.learning.recipes import train_recipe
+
+    name = "-".join(filter(None, (row.network, row.head, arguments.recipe, str(arguments.budget))))
+    run, model = arguments.output / "runs" / name, arguments.output / "models" / f"{name}.onnx"
+    if not model.is_file():
+        print(f"training {name}", flush=True)
+        train_recipe(
+            row.network,
+            arguments.structures,
+            run,
+            recipe=arguments.recipe,
+            head=row.head,
+            resume=True,
+            patterns=arguments.budget,
+            threads=arguments.threads,
+            cache=arguments.cache or arguments.output / "cache",
+            progress=False,
+        )
+        export_run(run, model)
+    return model, sum(float(epoch["core_seconds"] or 0) for epoch in read_curves(run / "curves.csv"))
+
+
+def evaluated(model: str, conditions: str, held_out: Path, arguments: argparse.Namespace, learn: bool) -> dict:
+    """The report of one network in one kind of conditions; with `learn`, that of the baselines too."""
+    network = Network.load(model)
+    place = arguments.output / "evaluations" / f"{network.name}-{network.card['sha256'][:12]}-{conditions}"
+    place = place.with_name(f"{place.name}-{arguments.limit or 'all'}")
+    kept = place / f"report{f'-{arguments.learned}' if learn else ''}.json"
+    if kept.is_file():
+        return json.loads(kept.read_text())
+    witnesses = Witnesses(model, evidence=("network",))
+    training = None
+    if learn:
+        training = TrainingSet(arguments.structures, arguments.learned, folder=arguments.output / "baselines")
+    if conditions == "measured":
+        report = evaluate_patterns(witnesses, arguments.patterns, training=training, folder=place)
+    else:
+        report = evaluate_structures(
+            witnesses, held_out, conditions, limit=arguments.limit, training=training, folder=place
+        )  # type: ignore[arg-type]
+    write(kept, json.dumps(report))
+    return report
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def speed(model: str, held_out: Path, number: int = 4 * _BATCH) -> float:
+    """Laboratory scans a second of one core, from the scan to the probabilities."""
+    network = Network.load(model)
+    scans = SimulatedPatterns(held_out, "lab", limit=number)
+    patterns = [scans[place].pattern for place in range(len(scans))]
+    network.scores(np.stack([network.view(pattern) for pattern in patterns[:2]]))  # compiled and loaded
+    began = time.process_time()
+    for _ in network.scores_in_batches((network.view(pattern) for pattern in patterns), _BATCH):
+        pass
+    return len(patterns) / (time.process_time() - began)
+
+
+def result_of(row: Row, held_out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All that the tables say of a network."""
+    model, seconds = row.network, None
+    if row.network not in shipped_models():
+        path, seconds = trained(row, arguments)
+        model = str(path)
+    card = Network.load(model).card
+    result: dict[str, Any] = {
+        "name": row.name,
+        "shipped": seconds is None,
+        "parameters": card["parameters"],
+        "patterns": card.get("training", {}).get("patterns"),
+        "core_hours": None if seconds is None else seconds / 3600,
+        "patterns_a_second": speed(model, held_out),
+        "published": getattr(networks.network(row.network), "PUBLISHED", ""),
+    }
+    for conditions in CONDITIONS:
+        report = evaluated(model, conditions, held_out, arguments, learn=False)
+        result[conditions] = {label: figure(report[label], report["n"]) for label in LABELS}
+    return result
+
+
+def baselines(held_out: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What the tables say of the baselines; a shipped network's patterns are theirs."""
+    reports = {c: evaluated(shipped_models()[0], c, held_out, arguments, learn=True) for c in CONDITIONS}
+    results = []
+    for name, key in BASELINES.items():
+        rows = {conditions: report["baselines"][key] for conditions, report in reports.items()}
+        result: dict[str, Any] = {
+            "name": name,
+            "network": "baselines",
+            "published": PUBLISHED.get(name, ""),
+            "patterns": rows["lab"]["trained_on"],
+            "core_hours": rows["lab"]["seconds"] / 3600,
+        }
+        for conditions, row in rows.items():
+            result[conditions] = {
+                "crystal_system": figure(row, reports[conditions]["n"]),
+                "extinction_group": None,
+                "space_group": figure(row["space_group"], reports[conditions]["n"]),
+            }
+        results.append(result)
+    return results
+
+
+def figure(row: dict[str, Any], n: int) -> dict[str, Any] | None:
+    """Accuracy with its interval; None where the network does not tell."""
+    return None if row["accuracy"] is None else {"accuracy": row["accuracy"], "interval": row["interval"], "n": n}
+
+
+def shown(row: dict[str, Any] | None) -> str:
+    """``82.0 (81.1-82.9)``."""
+    if row is None:
+        return "–"
+    low, high = row["interval"]
+    return f"{100 * row['accuracy']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def tables(results: Sequence[dict[str, Any]], command: str) -> str:
+    """Costs and accuracies as Markdown."""
+    lines = [
+        "| row | parameters | patterns trained on | core hours of training | scans a core second "
+        "| published, on other data or another split: not comparable | command |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        hours = "–" if r.get("core_hours") is None else f"{r['core_hours']:.2f}"
+        cost = [f"{r[k]:,.0f}" if r.get(k) else "–" for k in ("parameters", "patterns", "patterns_a_second")]
+        rerun = f"{command} --rows {r['network']}"
+        lines.append(
+            f"| {r['name']}{' (shipped)' if r.get('shipped') else ''} | {cost[0]} | {cost[1]} | {hours} | {cost[2]} "
+            f"| {r['published'] or '–'} | `{rerun}` |"
+        )
+    for conditions in CONDITIONS:
+        count = next(r[conditions]["crystal_system"]["n"] for r in results)
+        lines += ["", f"**{conditions}**, {count:,} patterns, % right (95 %):", ""]
+        lines += ["| row | crystal system | extinction group | space group |", "|---|---|---|---|"]
+        lines += [f"| {r['name']} | " + " | ".join(shown(r[conditions][k]) for k in LABELS) + " |" for r in results]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("structures", type=Path)
+    parser.add_argument("patterns", type=Path, help="measured ones")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/comparison"))
+    parser.add_argument("--budget", type=int, default=1_000_000, help="patterns that each network is trained on")
+    parser.add_argument("--recipe", choices=("paper", "robust"), default="paper", help="of what is trained")
+    parser.add_argument("--learned", type=int, default=20_000, help="structures that baselines learn from")
+    parser.add_argument("--limit", type=int, help="structures of the test side, a random sample; all when omitted")
+    parser.add_argument("--rows", nargs="*", help="only these networks; `baselines` for the baselines")
+    parser.add_argument("--cache", type=Path, help="folder of computed lines; OUTPUT/cache when omitted")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    held_out = arguments.output / "held_out.parquet"
+    if not held_out.is_file():
+        split_table(arguments.structures, held_out, "test")
+    wanted = arguments.rows if arguments.rows is not None else ["baselines", *networks.names()]
+    results = baselines(held_out, arguments) if "baselines" in wanted else []
+    for row in rows_of([name for name in wanted if name != "baselines"]):
+        results.append({"network": row.network, **result_of(row, held_out, arguments)})
+        print(f"done: {row.name}", flush=True)
+    budget = f"--budget {arguments.budget} --recipe {arguments.recipe}"
+    command = f"python benchmarks/comparison.py STRUCTURES PATTERNS {budget}"
+    if arguments.limit:
+        command += f" --limit {arguments.limit}"
+    text = tables(results, command)
+    versions = f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}"
+    text += f"\n\n{versions}; baselines learn from {arguments.learned:,} structures at most.\n"
+    write(arguments.output / "comparison.md", text)
+    write(arguments.output / "comparison.json", json.dumps(results, indent=1) + "\n")
+    print("\n" + text)
+
+
+if __name__ == "__main__":
+    main()
