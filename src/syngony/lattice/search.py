@@ -57,9 +57,9 @@ _ORDER = ((CUBIC, TETRAGONAL, HEXAGONAL), (ORTHORHOMBIC,), (MONOCLINIC,), (TRICL
 _SHARES = (0.25, 0.4, 0.8, 1.0)
 """Of the time budget, by when each of these must end: a short budget is not spent on high symmetries alone."""
 
-_ZONE_PASSES, _ZONES_A_PORTION = ((0, 16), (16, 48), (48, 120), (120, 400)), 8
+_ZONE_PASSES, _ZONES_A_PORTION = ((0, 32), (32, 96), (96, 400)), 8
 _MOST_BASIS_LINES, _MOST_ZONES = 14, 400
-_LIKELIEST_SHIFTS = 13
+_LIKELIEST_SHIFTS = 7
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
 
@@ -197,18 +197,16 @@ def _oblique_rounds(
     """(zero shift, lines, zones): the best zones of every shift, then the others."""
     every: dict[float, NDArray[np.float64]] = {}
     for start, end in _ZONE_PASSES:
-        for zero, seen, simple in likely:
+        for zero, seen, normal in likely:
             if zero not in every:
-                # The third axis of a triclinic lattice takes its angles from lines too: simple planes must do.
-                every[zero] = simple if symmetry == TRICLINIC else _planes(seen)
+                every[zero] = normal if symmetry == TRICLINIC else _planes(seen, normal)
             if start < len(every[zero]):
                 yield zero, seen, every[zero][start:end]
 
 
-def _planes(seen: Observed) -> NDArray[np.float64]:
+def _planes(seen: Observed, normal: NDArray[np.float64]) -> NDArray[np.float64]:
     """Zones normal to the unique axis of a monoclinic lattice, and zones that hold it, in turns."""
-    last = _basis_lines(seen)
-    normal, holding = zones(seen, last, _PLANE_ANGLES, _MOST_ZONES), rectangles(seen, last, _RECTANGLE_SQUARES)
+    holding = rectangles(seen, _basis_lines(seen), _RECTANGLE_SQUARES)
     both = min(len(normal), len(holding))
     turns = np.stack([normal[:both], holding[:both]], axis=1).reshape(-1, 4)
     return np.concatenate([turns, normal[both:], holding[both:]])

@@ -16,6 +16,7 @@ from syngony.lattice.fit import solve
 from syngony.lattice.trials import consider
 
 _SHORTEST = 2.5e-4  # 1/Å^2
+_THIRDS = 20  # lines that may be the third of a zone
 _MOST_POINTS = 6.0  # of a plane for each line seen: more explain anything
 
 
@@ -27,7 +28,7 @@ def zones(observed, last, angles, most):
 
     Args:
         observed: lines.
-        last: lines that pairs are taken from; all lines may be the third.
+        last: lines that pairs are taken from.
         angles: (m, 4) indices of the third line on the axes of the pair, and what the axes are of the pair: 1 or 1/2.
         most: zones to return.
     """
@@ -38,7 +39,7 @@ def zones(observed, last, angles, most):
     densest = _densest(observed)
     for second in range(1, last):
         for first in range(second):
-            for third in range(n):
+            for third in range(min(n, _THIRDS)):
                 if third in (first, second):
                     continue
                 for g in range(angles.shape[0]):
