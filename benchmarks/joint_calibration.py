@@ -38,7 +38,7 @@ from syngony.determination.posterior import (
 from syngony.determination.refusal import FEATURES as REFUSAL_FEATURES
 from syngony.determination.refusal import refusal_features
 from syngony.extinction_groups import space_group_frequencies
-from syngony.symmetry import SYSTEM_OF_GROUP
+from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.unit_cell import LATTICE_SYSTEMS
 
 SINGLES_REFUSED = 0.05
@@ -191,6 +191,17 @@ def print_table(rows: list[Row], table: dict[str, Any], title: str) -> None:
             )
 
 
+def print_cells(rows: list[Row]) -> None:
+    """How often the lattice search by itself has the right cell first, and in five."""
+    print("\n| right cell, % | " + " | ".join(CRYSTAL_SYSTEMS[::-1]) + " |\n|---" + "|---" * len(CRYSTAL_SYSTEMS) + "|")
+    for kind in ("lab", "ideal"):
+        of = [[row for row in rows if row.kind == kind and SYSTEM_OF_GROUP[row.truth - 1] == i] for i in range(7)][::-1]
+        print(f"| {kind}, n | " + " | ".join(str(len(some)) for some in of) + " |")
+        for most, name in ((1, "right first"), (5, "in five")):
+            shares = [np.mean([row.right[:most].any() for row in some]) if some else float("nan") for some in of]
+            print(f"| {name} | " + " | ".join(f"{100 * share:.0f}" for share in shares) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/joint"))
@@ -213,6 +224,7 @@ def main() -> None:
         )
         if arguments.write:
             arguments.write.write_text(json.dumps(table, indent=1) + "\n")
+        print_cells(single)
         print_table(single, table, "scans of the fit itself")
     tested = read_rows(arguments.output, "test")
     for kind in ("lab", "ideal"):
