@@ -48,6 +48,12 @@ _PREDICTED_A_LINE = {
 """Mean and deviation of ln(lines predicted / lines found) of true cells: simulated laboratory scans of other
 structures than the benchmark's."""
 
+_IMPURE = 0.15
+_LOG_PURE, _LOG_IMPURE = math.log(1.0 - _IMPURE), math.log(_IMPURE)
+_WEAK, _FOREIGN = 0.1, 0.65
+"""In one sample of seven most weak lines belong to other phases, those with a stray probability above 0.1 (some 2 % of
+the strongest and less). Nobody knows beforehand which sample it is, so both odds are added."""
+
 SMALLEST_SCALE = 0.2
 """The scatter of lines is never taken for less than this share of their standard uncertainty."""
 
@@ -89,7 +95,23 @@ class Candidate:
 
 
 @njit(cache=True, error_model="numpy")
-def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, observed, resolution, q, hkl, index, error):
+def _fit(
+    symmetry,
+    centring,
+    size,
+    p,
+    zero,
+    spread,
+    two_theta,
+    half_lambda,
+    observed,
+    impure,
+    resolution,
+    q,
+    hkl,
+    index,
+    error,
+):
     """Match and refine in turn; p is changed. Returns (zero shift, log odds, distinct lines predicted, all)."""
     m = two_theta.shape[0]
     shifted = np.empty(m)
@@ -124,10 +146,16 @@ def _fit(symmetry, centring, size, p, zero, spread, two_theta, half_lambda, obse
         if spread > 0:
             zero = max(-0.4, min(0.4, zero_new))
     lines = distinct(q, n, resolution)
-    odds = log_odds(size, p, shifted, observed.sigma, error, observed.stray, lines, limit, normal, SMALLEST_SCALE)
+    rest = lines, limit, normal, SMALLEST_SCALE
+    odds = _LOG_PURE + log_odds(size, p, shifted, observed.sigma, error, observed.stray, *rest)
+    odds = np.logaddexp(odds, _LOG_IMPURE + log_odds(size, p, shifted, observed.sigma, error, impure, *rest))
     if spread > 0:
         odds -= 0.5 * (zero / spread) ** 2
     return zero, odds, lines, n
+
+
+def _stray_if_impure(stray: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.where(stray > _WEAK, np.maximum(stray, _FOREIGN), stray)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +184,7 @@ class Judge:
         hkl = np.zeros((_CAPACITY, 3), np.int64)
         zero, odds, lines, n = _fit(
             symmetry, CENTRING_CODES[centring], int(PARAMETERS[symmetry]), p, zero, self.zero_spread, self.two_theta,
-            0.5 * self.wavelength, self.observed, self.resolution,
+            0.5 * self.wavelength, self.observed, _stray_if_impure(self.observed.stray), self.resolution,
             np.zeros(_CAPACITY), hkl, index, error,
         )  # fmt: skip
         if not math.isfinite(odds):

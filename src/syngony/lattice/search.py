@@ -44,6 +44,10 @@ MOST_JUDGED = 40
 """Lines of lowest angle, weak ones too, that decide between lattices."""
 
 _ENOUGH = 18
+_STRONG, _FEWEST_STRONG = 0.06, 5
+"""Lines that are hardly strays: where they are few, they alone are tried for high symmetries too, as weak lines may
+be of other phases."""
+
 _WIDER = (1.6, 1.25, 1.0)  # oblique cells start from the errors of many lines
 _MOST_PREDICTED = (16.0, 9.0, 12.0, 14.0, 18.0, 10.0)
 """Lines that a trial of each symmetry may predict for each that is seen; trials know no centring, which hides up to
@@ -132,7 +136,9 @@ def search(
     n = min(len(two_theta), MOST_JUDGED)
     judge = judge_of(two_theta[:n], wavelength, uncertainty[:n], weight[:n], stray[:n], settings)
     state = _State(judge, settings, began + budget)
-    sure = trial_lines(stray)
+    sure, strong = trial_lines(stray), np.flatnonzero(stray <= _STRONG)[:MOST_LINES]
+    selections = [sure, strong] if _FEWEST_STRONG <= len(strong) < _ENOUGH else [sure]
+    about = uncertainty, weight, stray
     likely: list[tuple[float, Observed, NDArray[np.float64]]] = []
     for systems, share in zip(_ORDER, _SHARES, strict=True):
         state.deadline = began + share * budget
@@ -140,7 +146,7 @@ def search(
         if not wanted:
             continue
         oblique = wanted[0] in (MONOCLINIC, TRICLINIC)
-        some = (wavelength, uncertainty[sure], weight[sure], stray[sure])
+        some = (wavelength, *(x[sure] for x in about))
         if oblique and not likely:
             likely = _likeliest_shifts(
                 [(zero, observe(two_theta[sure] - zero, *some, roam)) for zero, roam in _shifts(settings, oblique)],
@@ -151,7 +157,9 @@ def search(
             rounds = _oblique_rounds(wanted[0], likely)
         else:
             rounds = (
-                (zero, observe(two_theta[sure] - zero, *some, roam), None) for zero, roam in _shifts(settings, False)
+                (zero, observe(two_theta[chosen] - zero, wavelength, *(x[chosen] for x in about), roam), None)
+                for zero, roam in _shifts(settings, False)
+                for chosen in selections
             )
         for zero, seen, some_zones in rounds:
             work = new_work(seen, _STAGES, _WIDER if oblique else (1.0, 1.0, 1.0))
