@@ -138,7 +138,6 @@ def search(
     state = _State(judge, settings, began + budget)
     sure, strong = trial_lines(stray), np.flatnonzero(stray <= _STRONG)[:MOST_LINES]
     selections = [sure, strong] if _FEWEST_STRONG <= len(strong) < _ENOUGH else [sure]
-    about = uncertainty, weight, stray
     likely: list[tuple[float, Observed, NDArray[np.float64]]] = []
     for systems, share in zip(_ORDER, _SHARES, strict=True):
         state.deadline = began + share * budget
@@ -146,7 +145,7 @@ def search(
         if not wanted:
             continue
         oblique = wanted[0] in (MONOCLINIC, TRICLINIC)
-        some = (wavelength, *(x[sure] for x in about))
+        some = (wavelength, uncertainty[sure], weight[sure], stray[sure])
         if oblique and not likely:
             likely = _likeliest_shifts(
                 [(zero, observe(two_theta[sure] - zero, *some, roam)) for zero, roam in _shifts(settings, oblique)],
@@ -157,9 +156,9 @@ def search(
             rounds = _oblique_rounds(wanted[0], likely)
         else:
             rounds = (
-                (zero, observe(two_theta[chosen] - zero, wavelength, *(x[chosen] for x in about), roam), None)
+                (zero, observe(two_theta[x] - zero, wavelength, uncertainty[x], weight[x], stray[x], roam), None)
                 for zero, roam in _shifts(settings, False)
-                for chosen in selections
+                for x in selections
             )
         for zero, seen, some_zones in rounds:
             work = new_work(seen, _STAGES, _WIDER if oblique else (1.0, 1.0, 1.0))
