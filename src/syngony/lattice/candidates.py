@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -154,10 +155,6 @@ def _fit(
     return zero, odds, lines, n
 
 
-def _stray_if_impure(stray: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.where(stray > _WEAK, np.maximum(stray, _FOREIGN), stray)
-
-
 @dataclass(frozen=True, eq=False)
 class Judge:
     """Scores lattices against the lines of one pattern.
@@ -176,6 +173,12 @@ class Judge:
     zero_spread: float
     resolution: float
 
+    @cached_property
+    def stray_if_impure(self) -> NDArray[np.floating]:
+        """(n,) probability that a line belongs to something else, were the sample impure."""
+        stray = self.observed.stray
+        return np.where(stray > _WEAK, np.maximum(stray, _FOREIGN), stray)
+
     def judge(self, symmetry: int, centring: str, parameters: NDArray[np.floating], zero: float) -> Candidate | None:
         """Refine one lattice and score it; None where it explains too little to be refined."""
         p = np.array(parameters, dtype=float)
@@ -184,7 +187,7 @@ class Judge:
         hkl = np.zeros((_CAPACITY, 3), np.int64)
         zero, odds, lines, n = _fit(
             symmetry, CENTRING_CODES[centring], int(PARAMETERS[symmetry]), p, zero, self.zero_spread, self.two_theta,
-            0.5 * self.wavelength, self.observed, _stray_if_impure(self.observed.stray), self.resolution,
+            0.5 * self.wavelength, self.observed, self.stray_if_impure, self.resolution,
             np.zeros(_CAPACITY), hkl, index, error,
         )  # fmt: skip
         if not math.isfinite(odds):

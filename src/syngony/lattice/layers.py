@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from syngony.lattice.trials import consider
-from syngony.lattice.zones import explain
+from syngony.lattice.zones import lines_outside
 
 MOST_ACROSS, MOST_ALONG = 128, 256
 """Cells of the map of votes, for e >= 0 and for d of either sign: reversing all axes of a layer changes both signs."""
@@ -34,12 +34,8 @@ def triclinic_trials(zone, observed, work, pool, least, most, unexplained, forms
         votes, voter: work space (MOST_ACROSS, MOST_ALONG), floats and integers.
         origins, voters: how many lines outside are tried as 001, and how many vote.
     """
-    n = observed.q.shape[0]
     a, b, f = zone[0], zone[1], zone[2]
-    explained = np.zeros(n, np.bool_)
-    explain(a, b, f, observed, explained)
-    outside = np.flatnonzero(~explained)
-    outside = outside[:voters]
+    outside = lines_outside(zone, observed)[:voters]
     trial = np.zeros(6)
     trial[0], trial[1], trial[5] = a, b, f
     area = a * b - 0.25 * f * f
@@ -102,21 +98,22 @@ def _vote(line, q, weight, a, b, f, forms, across, along, step_e, step_d, votes,
         if abs(t) > _ROOM * (a * abs(h) + b * abs(k)):
             continue
         if abs(h) * step_e <= abs(k) * step_d:  # less than a cell up, a cell to the right
-            slope, place = -h * step_e / (k * step_d), ((t - 0.5 * h * step_e) / k - start_d) / step_d
-            for x in range(across):
-                lower = math.floor(place + slope * x - 0.5)
-                for y in range(max(lower, 0), min(lower + 2, along)):
-                    if voter[x, y] != line:
-                        voter[x, y] = line
-                        votes[x, y] += weight
+            place = ((t - 0.5 * h * step_e) / k - start_d) / step_d
+            _mark(line, weight, place, -h * step_e / (k * step_d), across, along, votes, voter)
         else:
-            slope, place = -k * step_d / (h * step_e), (t - k * (start_d + 0.5 * step_d)) / (h * step_e)
-            for y in range(along):
-                lower = math.floor(place + slope * y - 0.5)
-                for x in range(max(lower, 0), min(lower + 2, across)):
-                    if voter[x, y] != line:
-                        voter[x, y] = line
-                        votes[x, y] += weight
+            place = (t - k * (start_d + 0.5 * step_d)) / (h * step_e)
+            _mark(line, weight, place, -k * step_d / (h * step_e), along, across, votes.T, voter.T)
+
+
+@njit(cache=True, error_model="numpy")
+def _mark(line, weight, place, slope, columns, rows, votes, voter):
+    """The two cells of each column that a strip crosses, unless the line has voted for them."""
+    for x in range(columns):
+        lower = math.floor(place + slope * x - 0.5)
+        for y in range(max(lower, 0), min(lower + 2, rows)):
+            if voter[x, y] != line:
+                voter[x, y] = line
+                votes[x, y] += weight
 
 
 @njit(cache=True, error_model="numpy")

@@ -35,7 +35,7 @@ def zones(observed, last, angles, most):
     n = observed.q.shape[0]
     found = np.empty((last * (last - 1) // 2 * n * angles.shape[0], 4))
     count = 0
-    explained = np.zeros(n, np.bool_)
+    nearest, indices = np.empty(n), np.zeros((n, 2))
     densest = _densest(observed)
     for second in range(1, last):
         for first in range(second):
@@ -57,13 +57,13 @@ def zones(observed, last, angles, most):
                             break
                     if u < _SHORTEST or u * v - 0.25 * w * w < densest:
                         continue
-                    score = _zone_score(u, v, w, observed, explained)
+                    score = _zone_score(u, v, w, observed, nearest, indices)
                     found[count, 0], found[count, 1], found[count, 2], found[count, 3] = u, v, w, score
                     count += 1
     order = np.argsort(-found[:count, 3])
     kept = np.empty((most, 4))
     many = 0
-    work = np.zeros((3, 3)), np.zeros(3)
+    normal, right = np.zeros((3, 3)), np.zeros(3)
     for place in order:
         if many == most:
             break
@@ -71,10 +71,11 @@ def zones(observed, last, angles, most):
         if _is_among(kept[:many], zone, 0.5 * observed.reach[0]):
             continue
         kept[many] = zone
-        _refine_zone(kept[many], observed, work[0], work[1])
+        _refine_zone(kept[many], observed, nearest, indices, normal, right)
         if _is_among(kept[:many], kept[many], 0.25 * observed.reach[0]):
             continue
-        kept[many, 3] = max(zone[3], _zone_score(kept[many, 0], kept[many, 1], kept[many, 2], observed, explained))
+        score = _zone_score(kept[many, 0], kept[many, 1], kept[many, 2], observed, nearest, indices)
+        kept[many, 3] = max(zone[3], score)
         many += 1
     return kept[:many][np.argsort(-kept[:many, 3])]
 
@@ -99,33 +100,16 @@ def _is_among(some_zones, zone, tolerance):
 
 
 @njit(cache=True, error_model="numpy")
-def _refine_zone(zone, observed, normal, right):
+def _refine_zone(zone, observed, nearest, indices, normal, right):
     """Least squares on the lines that a zone explains."""
     n = observed.q.shape[0]
-    u, v, w = zone[0], zone[1], zone[2]
-    nearest = 1.0 * observed.reach
-    at = np.zeros((n, 2))
-    limit = observed.q[n - 1] + observed.reach[n - 1]
-    determinant = u * v - 0.25 * w * w
-    for k in range(int(math.sqrt(limit * u / determinant)) + 1):
-        half = 0.5 * w * k / u
-        inside = half * half + (limit - v * k * k) / u
-        if inside < 0:
-            continue
-        root = math.sqrt(inside)
-        for h in range(math.ceil(-half - root) if k > 0 else 1, math.floor(-half + root) + 1):
-            q = u * h * h + v * k * k + w * h * k
-            j = np.searchsorted(observed.q, q)
-            for i in range(max(0, j - 1), min(n, j + 1)):
-                if abs(observed.q[i] - q) <= nearest[i]:
-                    nearest[i] = abs(observed.q[i] - q)
-                    at[i, 0], at[i, 1] = h, k
+    _explain(zone[0], zone[1], zone[2], observed, nearest, indices)
     normal[:], right[:] = 0.0, 0.0
     row = np.zeros(3)
     for i in range(n):
-        h, k = at[i, 0], at[i, 1]
-        if h == 0 and k == 0:
+        if nearest[i] == math.inf:
             continue
+        h, k = indices[i, 0], indices[i, 1]
         row[0], row[1], row[2] = h * h, k * k, h * k
         weight = 1.0 / observed.sigma[i] ** 2
         for a in range(3):
@@ -149,7 +133,7 @@ def rectangles(observed, last, squares):
     tries = squares.shape[0] ** 2
     found = np.empty((last * (last - 1) // 2 * tries, 4))
     count = 0
-    explained = np.zeros(n, np.bool_)
+    nearest, indices = np.empty(n), np.zeros((n, 2))
     densest = _densest(observed)
     for second in range(1, last):
         for first in range(second):
@@ -169,33 +153,38 @@ def rectangles(observed, last, squares):
                         known = known or (abs(found[t, 0] - u) < 1e-9 and abs(found[t, 1] - v) < 1e-9)
                     if not known:
                         found[count, 0], found[count, 1], found[count, 2] = u, v, 0.0
-                        found[count, 3] = _zone_score(u, v, 0.0, observed, explained)
+                        found[count, 3] = _zone_score(u, v, 0.0, observed, nearest, indices)
                         count += 1
     order = np.argsort(-found[:count, 3])
     return found[:count][order]
 
 
 @njit(cache=True, error_model="numpy")
-def _zone_score(u, v, w, observed, explained):
-    """How much better than chance a zone explains lines; `explained` is filled."""
-    spacing = explain(u, v, w, observed, explained)
+def _zone_score(u, v, w, observed, nearest, indices):
+    """How much better than chance a zone explains lines; `nearest` and `indices` are filled."""
+    spacing = _explain(u, v, w, observed, nearest, indices)
     score = 0.0 if spacing > 0 else -math.inf
     for j in range(observed.q.shape[0]):
-        if explained[j]:
+        if nearest[j] < math.inf:
             score += observed.weight[j] * math.log(max(1.0, 0.5 * spacing / observed.reach[j]))
     return score
 
 
 @njit(cache=True, error_model="numpy")
-def explain(u, v, w, observed, explained):
-    """Which lines a zone explains; returns the mean distance of its own lines (1/Å^2), 0 for what is no plane."""
+def _explain(u, v, w, observed, nearest, indices):
+    """Which lines a zone explains; returns the mean distance of its own lines (1/Å^2), 0 for what is no plane.
+
+    Args:
+        u, v, w: of the zone.
+        observed: lines.
+        nearest, indices: (n,) to fill with distances, 1/Å^2, inf where none is within reach; (n, 2) with h, k.
+    """
     n = observed.q.shape[0]
     limit = observed.q[n - 1] + observed.reach[n - 1]
-    explained[:] = False
+    nearest[:] = math.inf
     determinant = u * v - 0.25 * w * w
     if determinant <= 0:
         return 0.0
-    points = 0.5 * math.pi * limit / math.sqrt(determinant)
     for k in range(int(math.sqrt(limit * u / determinant)) + 1):
         half = 0.5 * w * k / u
         inside = half * half + (limit - v * k * k) / u
@@ -205,11 +194,21 @@ def explain(u, v, w, observed, explained):
         for h in range(math.ceil(-half - root) if k > 0 else 1, math.floor(-half + root) + 1):
             q = u * h * h + v * k * k + w * h * k
             j = np.searchsorted(observed.q, q)
-            if j < n and observed.q[j] - q <= observed.reach[j]:
-                explained[j] = True
-            if j > 0 and q - observed.q[j - 1] <= observed.reach[j - 1]:
-                explained[j - 1] = True
-    return limit / points
+            for i in range(max(0, j - 1), min(n, j + 1)):
+                distance = abs(observed.q[i] - q)
+                if distance <= observed.reach[i] and distance <= nearest[i]:
+                    nearest[i] = distance
+                    indices[i, 0], indices[i, 1] = h, k
+    return math.sqrt(determinant) / (0.5 * math.pi)
+
+
+@njit(cache=True, error_model="numpy")
+def lines_outside(zone, observed):
+    """Places of the lines that a zone does not explain, in order."""
+    n = observed.q.shape[0]
+    nearest = np.empty(n)
+    _explain(zone[0], zone[1], zone[2], observed, nearest, np.zeros((n, 2)))
+    return np.flatnonzero(nearest == math.inf)
 
 
 @njit(cache=True, error_model="numpy")
@@ -223,9 +222,7 @@ def monoclinic_trials(zone, observed, work, pool, least, most, unexplained, form
         forms: (m, 3) indices (h, k, l), k > 0, of the line outside.
     """
     trial = np.zeros(6)
-    n = observed.q.shape[0]
-    explained = np.zeros(n, np.bool_)
-    explain(zone[0], zone[1], zone[2], observed, explained)
+    outside = lines_outside(zone, observed)[:12]
     for halves in range(4):
         a, c, d = zone[0], zone[1], -zone[2]
         if halves % 2:
@@ -233,13 +230,7 @@ def monoclinic_trials(zone, observed, work, pool, least, most, unexplained, form
         if halves > 1:
             c, d = 0.25 * c, 0.5 * d
         trial[0], trial[2], trial[3] = a, c, d
-        outside = 0
-        for j in range(n):
-            if explained[j]:
-                continue
-            outside += 1
-            if outside > 12:
-                break
+        for j in outside:
             for f in range(forms.shape[0]):
                 h, k, l = forms[f, 0], forms[f, 1], forms[f, 2]  # noqa: E741
                 trial[1] = (observed.q[j] - (a * h * h + c * l * l + d * h * l)) / (k * k)
@@ -256,26 +247,12 @@ def rectangle_trials(zone, observed, work, pool, least, most, unexplained, forms
         forms: (m, 4) indices (k, l) of either line; h = 1.
     """
     trial = np.zeros(6)
-    n = observed.q.shape[0]
-    explained = np.zeros(n, np.bool_)
-    explain(zone[0], zone[1], 0.0, observed, explained)
+    outside = lines_outside(zone, observed)[:7]
     for swapped in range(2):
         b, c = (zone[1], zone[0]) if swapped else (zone[0], zone[1])
         trial[1], trial[2] = b, c
-        outside = 0
-        for j in range(n):
-            if explained[j]:
-                continue
-            outside += 1
-            if outside > 7:
-                break
-            beyond = 0
-            for i in range(n):
-                if explained[i]:
-                    continue
-                beyond += 1
-                if beyond > 7:
-                    break
+        for j in outside:
+            for i in outside:
                 if i == j:
                     continue
                 for f in range(forms.shape[0]):
