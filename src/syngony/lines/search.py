@@ -12,13 +12,12 @@ from syngony.lines.candidates import candidates, left_over
 from syngony.lines.clean_scan import CleanScan
 from syngony.lines.joint_fit import Fit, Profile, WidthCurve, fit_together, free_widths, start, width_curve
 from syngony.lines.profile import is_doublet, with_skew
-from syngony.lines.tube import kalpha_doublet, leaked
+from syngony.lines.tube import KALPHA2_SHARE, kalpha_doublet, leaked
 from syngony.pattern import Pattern
 from syngony.wavelengths import TUBE_LINES
 
 Array = NDArray[np.float64]
 
-_KA2_SHARE = 0.5
 _WIDEST = 1.6  # degrees for CuKa: wider things are halos
 _MOST_LINES = 250
 _TOO_WIDE = 0.08  # in ln FWHM, above the curve
@@ -46,7 +45,7 @@ def search_lines(pattern: Pattern, min_significance: float) -> Found:
     doublet = kalpha_doublet(pattern.wavelength)
     profile, wavelength = Profile(), pattern.wavelength
     if doublet is not None:
-        pair = Profile(doublet[1] / doublet[0], _KA2_SHARE)
+        pair = Profile(doublet[1] / doublet[0], KALPHA2_SHARE)
         if is_doublet(scan, pair):
             profile, wavelength = pair, doublet[0]
     profile = with_skew(scan, profile)

@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 TUNGSTEN = 1.47639
 """W Lα1, Å: International Tables for Crystallography C, table 4.2.2.4."""
 
+KALPHA2_SHARE = 0.5
+"""Kα2 to Kα1, of every anode."""
+
 _MOST = 0.04  # of its parent, that a leak can be: a filter that lets more through is none
 _PARENTS = 6
 

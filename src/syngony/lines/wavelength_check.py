@@ -5,11 +5,11 @@ from __future__ import annotations
 from syngony.lines.clean_scan import CleanScan
 from syngony.lines.joint_fit import Profile
 from syngony.lines.profile import is_surely_doublet
-from syngony.lines.tube import kalpha_doublet
+from syngony.lines.tube import KALPHA2_SHARE, kalpha_doublet
 from syngony.pattern import Pattern
 from syngony.wavelengths import TUBE_LINES
 
-_COPPER = Profile(TUBE_LINES["CuKa2"] / TUBE_LINES["CuKa1"], 0.5)
+_COPPER = Profile(TUBE_LINES["CuKa2"] / TUBE_LINES["CuKa1"], KALPHA2_SHARE)
 
 
 def is_of_a_tube(pattern: Pattern) -> bool:

@@ -13,36 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from syngony.networks._attention import AttentionLayer
 from syngony.views import LineListView
 
 _COARSEST, _FINEST = 1.0, 2000.0  # radians in a unit of ln Q
-
-
-class Layer(nn.Module):
-    """Attention between lines, then two dense layers for each, both beside a shortcut (pre-norm)."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before = nn.LayerNorm(width)
-        self.ask = nn.Linear(width, 3 * width)
-        self.answer = nn.Linear(width, width)
-        self.dense = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 3 * width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(3 * width, width),
-        )
-
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
-        """(batch, lines, width), cosines and sines (batch, 1, lines, width / heads / 2), (batch, 1, 1, lines) mask."""
-        n, length, width = x.shape
-        parts = self.ask(self.before(x)).view(n, length, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (batch, heads, lines, width / heads)
-        mixed = nn.functional.scaled_dot_product_attention(_turned(query, *turn), _turned(key, *turn), value, seen)
-        x = x + self.answer(mixed.transpose(1, 2).reshape(n, length, width))
-        return x + self.dense(x)
 
 
 class LineAttention(nn.Module):
@@ -57,7 +31,7 @@ class LineAttention(nn.Module):
         self.register_buffer("rotary", _frequencies(width // heads // 2), persistent=False)
         self.register_buffer("absolute", _frequencies(32), persistent=False)
         self.embed = nn.Sequential(nn.Linear(features + 64, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
+        self.layers = nn.ModuleList([AttentionLayer(width, heads, 3 * width, dropout) for _ in range(layers)])
         self.last = nn.LayerNorm(width)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * width, outputs))
 
@@ -79,11 +53,6 @@ class LineAttention(nn.Module):
 
 def _frequencies(count: int) -> Tensor:
     return torch.exp(torch.linspace(math.log(_COARSEST), math.log(_FINEST), count))
-
-
-def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
 
 
 def build(

@@ -12,37 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from syngony.networks._attention import AttentionLayer
 from syngony.networks.residual_1d import Block
 from syngony.views import ProfileView
 
 _DIVISION = 2  # of a stem or a block
-
-
-class Attention(nn.Module):
-    """One layer: attention between all stretches, then two dense layers for each, both beside a shortcut."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before = nn.LayerNorm(width)
-        self.ask = nn.Linear(width, 3 * width)
-        self.answer = nn.Linear(width, width)
-        self.dense = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 2 * width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(2 * width, width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, stretches, width) to the same."""
-        n, length, width = x.shape
-        parts = self.ask(self.before(x)).view(n, length, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (batch, heads, stretches, width / heads)
-        seen = nn.functional.scaled_dot_product_attention(query, key, value)
-        x = x + self.answer(seen.transpose(1, 2).reshape(n, length, width))
-        return x + self.dense(x)
 
 
 class Syngony1d(nn.Module):
@@ -71,7 +45,9 @@ class Syngony1d(nn.Module):
         self.blocks = nn.Sequential(*[Block(a, b, _DIVISION, kernel) for a, b in pairs])
         stretches = -(-points // _DIVISION ** (len(widths) + 1))
         self.place = nn.Parameter(0.02 * torch.randn(1, stretches, widths[-1]))
-        self.attention = nn.Sequential(*[Attention(widths[-1], heads, dropout) for _ in range(layers)])
+        self.attention = nn.Sequential(
+            *[AttentionLayer(widths[-1], heads, 2 * widths[-1], dropout) for _ in range(layers)]
+        )
         self.last = nn.LayerNorm(widths[-1])
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * widths[-1], outputs))
 
