@@ -104,7 +104,7 @@ def of_lattice(scan: Scan, budget: float) -> dict[str, Any]:
     """Cells with their figures, whether each is right, and the extinction groups of the best."""
     began = time.process_time()
     try:
-        found = index_pattern(scan.pattern, budget)
+        found = index_pattern(scan.pattern, budget, clock=time.thread_time)
     except LineError as error:
         return {"reason": str(error), "lines": None, "cells": [], "seconds": time.process_time() - began}
     searched = time.process_time()

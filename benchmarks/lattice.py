@@ -157,11 +157,11 @@ def simulated(arguments: argparse.Namespace, conditions: str) -> list[dict]:
             if conditions == "ideal":
                 lines = ideal_lines(structure)
                 began = time.process_time()
-                found = index_lines(lines, time_budget=arguments.budget, zero_shift=False)
+                found = index_lines(lines, time_budget=arguments.budget, zero_shift=False, clock=time.thread_time)
             else:
                 pattern, vectors = lab_scan(structure, vectors, rng, Phase.from_structure(other.structure))
                 began = time.process_time()
-                found = index_pattern(pattern, time_budget=arguments.budget)
+                found = index_pattern(pattern, time_budget=arguments.budget, clock=time.thread_time)
         except StructureError as error:
             print(f"{record.material_id}: {error}")
             continue
@@ -240,7 +240,7 @@ def measured(arguments: argparse.Namespace) -> list[dict]:
         systems = {lattice_system(n) for n in numbers}
         pattern = Pattern(row["two_theta"], row["intensity"], row["wavelength"])
         began = time.process_time()
-        found = index_pattern(pattern, time_budget=arguments.budget)
+        found = index_pattern(pattern, time_budget=arguments.budget, clock=time.thread_time)
         seconds = time.process_time() - began
         verdict = "none"
         if found.cells:

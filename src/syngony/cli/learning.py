@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,10 @@ def train(
     cache: Annotated[Path | None, typer.Option(help="Folder for computed lines; OUTPUT/cache if omitted.")] = None,
     also: Annotated[Path | None, typer.Option(help="A further table to train on (synthetic crystals).")] = None,
     also_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of patterns from that table.")] = 0.3,
+    start: Annotated[
+        str | None, typer.Option(help="Go on from the weights of a shipped network or an .onnx file.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest rate, in place of the recipe's.")] = None,
 ) -> None:
     """Train a network on a structure table, split by reduced formula."""
     from syngony.learning import recipes
@@ -53,6 +58,8 @@ def train(
         cache=cache,
         also=also,
         also_share=also_share,
+        start=start,
+        learning_rate=learning_rate,
     )
 
 
@@ -87,7 +94,9 @@ def evaluate(
     ] = None,
     library: Annotated[list[str] | None, typer.Option(help=LIBRARY_HELP)] = None,
     evidence: Annotated[str | None, typer.Option(help=EVIDENCE_HELP)] = None,
-    budget: Annotated[float, typer.Option(help="Seconds of the lattice search, a pattern.")] = DEFAULT_BUDGET,
+    budget: Annotated[
+        float, typer.Option(help="Seconds of the processor for the lattice search, a pattern.")
+    ] = DEFAULT_BUDGET,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the sample and the laboratory.")] = 0,
     known: Annotated[
@@ -110,7 +119,8 @@ def evaluate(
         raise typer.BadParameter("give either --structures or --patterns")
     if conditions not in ("ideal", "lab"):
         raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
-    witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence))
+    # Seconds of the processor: figures are the same on a busy machine.
+    witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence), time.thread_time)
     with progress_bar("evaluating", "patterns") as update:
         training = TrainingSet(baselines, folder=output) if baselines is not None else None
         common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from syngony.determination.result import Determination
 from syngony.determination.verdict import determination_of
 from syngony.errors import InputError
 from syngony.inference import DEFAULT_MODEL, Network
+from syngony.lattice.search import Clock
 from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import open_libraries
@@ -31,6 +33,7 @@ class Determiner:
         time_budget: seconds of the lattice search a pattern; None is no limit.
         evidence: which of ``network``, ``lattice``, ``library`` to ask; by default all, or the network alone if its
             card says so (the paper's system is measured as it stands).
+        clock: of the budget: see `syngony.lattice.search.SearchSettings`.
 
     Raises:
         ModelError, LibraryError: one of them cannot be used.
@@ -43,6 +46,7 @@ class Determiner:
         libraries: Sequence[str | Path | Library] | None = None,
         time_budget: float | None = DEFAULT_BUDGET,
         evidence: Sequence[str] | None = None,
+        clock: Clock = time.perf_counter,
     ) -> None:
         network = model if isinstance(model, Network) else load_network(model)
         kinds = tuple(evidence if evidence is not None else network.card.get("evidence", KINDS))
@@ -52,6 +56,7 @@ class Determiner:
         self.kinds = kinds
         self.network = network if "network" in kinds else None
         self.time_budget = time_budget
+        self.clock = clock
         self.libraries: list[Library] | None = None
         if "library" in kinds and (libraries is None or len(libraries) > 0):
             self.libraries = open_libraries(libraries)
@@ -70,7 +75,9 @@ class Determiner:
 
     def weigh(self, pattern: Pattern, without: Exclusion | None = None) -> tuple[Evidence, Posterior]:
         """The evidence of a pattern and what it adds up to; the libraries as if they had no entry of `without`."""
-        evidence = gather(pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds, without)
+        evidence = gather(
+            pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds, without, self.clock
+        )
         return evidence, combine(evidence)
 
 
@@ -83,16 +90,18 @@ class Witnesses:
         libraries: names or paths; None for those shipped.
         time_budget: seconds of the lattice search.
         evidence: kinds; None for the model's own.
+        clock: of the budget: see `syngony.lattice.search.SearchSettings`.
     """
 
     model: str
     libraries: tuple[str, ...] | None = None
     time_budget: float | None = DEFAULT_BUDGET
     evidence: tuple[str, ...] | None = None
+    clock: Clock = time.perf_counter
 
     def determiner(self) -> Determiner:
         """Load them."""
-        return Determiner(self.model, self.libraries, self.time_budget, self.evidence)
+        return Determiner(self.model, self.libraries, self.time_budget, self.evidence, self.clock)
 
 
 def determine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import ExtinctionGroup
 from syngony.inference import Network, Scores
 from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern
+from syngony.lattice.search import Clock
 from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import KnownPhase, match
@@ -74,6 +76,7 @@ def gather(
     time_budget: float | None,
     lattice: bool = True,
     without: Exclusion | None = None,
+    clock: Clock = time.perf_counter,
 ) -> Evidence:
     """Ask each witness for itself.
 
@@ -84,6 +87,7 @@ def gather(
         time_budget: seconds of the lattice search.
         lattice: False not to search one.
         without: entries of the libraries to pass over.
+        clock: of the budget: see `syngony.lattice.search.SearchSettings`.
 
     Raises:
         PatternError: the network sees nothing of the scan.
@@ -95,7 +99,7 @@ def gather(
     wrong_wavelength = False
     if lattice:
         try:
-            indexing = index_pattern(pattern, time_budget)
+            indexing = index_pattern(pattern, time_budget, clock=clock)
             wrong_wavelength = len(indexing.lines) > 0 and is_of_a_tube(pattern)
             cells = with_absences(pattern, indexing)
         except LineError as error:

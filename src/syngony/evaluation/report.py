@@ -119,6 +119,7 @@ def _identity(witnesses: Witnesses, table: Path | str, limit: int | None) -> dic
     weights = json.dumps(constants(), sort_keys=True).encode()
     return {
         **plain,
+        "clock": witnesses.clock.__name__,
         "sha256": model,
         "posterior": hashlib.sha256(weights).hexdigest(),
         "table": digest.hexdigest(),

@@ -18,7 +18,7 @@ from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.merit import de_wolff, smith_snyder
 from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRICLINIC
 from syngony.lattice.refinement import standard_uncertainties
-from syngony.lattice.search import SearchSettings, judge_of, ranked, search
+from syngony.lattice.search import Clock, SearchSettings, judge_of, ranked, search
 from syngony.lattice.suspicion import orders_of_one_spacing, symmetries_within_reach, too_few, why_none
 from syngony.lines.lines import Lines, find_lines
 from syngony.pattern import Pattern, two_theta_from_q
@@ -160,6 +160,7 @@ def index_pattern(
     *,
     max_volume: float = MAX_VOLUME,
     max_axis: float = MAX_AXIS,
+    clock: Clock = time.perf_counter,
 ) -> Indexing:
     """Find the lines of a pattern, and the cells that explain them.
 
@@ -168,11 +169,12 @@ def index_pattern(
         time_budget: seconds; the best cells found by then are returned. None is no limit.
         max_volume: Å^3, of the primitive cell.
         max_axis: Å, of the reduced cell.
+        clock: of the budget: see `SearchSettings`.
 
     Raises:
         InputError: a limit is not above zero.
     """
-    return index_lines(find_lines(pattern), time_budget, max_volume=max_volume, max_axis=max_axis)
+    return index_lines(find_lines(pattern), time_budget, max_volume=max_volume, max_axis=max_axis, clock=clock)
 
 
 def search_lattices(
@@ -212,6 +214,7 @@ def index_lines(
     *,
     max_volume: float = MAX_VOLUME,
     max_axis: float = MAX_AXIS,
+    clock: Clock = time.perf_counter,
 ) -> Indexing:
     """Search the cells that explain lines.
 
@@ -221,6 +224,7 @@ def index_lines(
         zero_shift: False for lines that have none: they are exact, or a standard was mixed in.
         max_volume: Å^3, of the primitive cell.
         max_axis: Å, of the reduced cell.
+        clock: of the budget: see `SearchSettings`.
 
     Raises:
         InputError: a limit is not above zero.
@@ -233,7 +237,7 @@ def index_lines(
         return Indexing(lines, (), reason)
     ready()
     settings = SearchSettings(
-        time_budget, max_volume=max_volume, max_axis=max_axis, zero_spread=0.07 if zero_shift else 0.0,
+        time_budget, clock, max_volume=max_volume, max_axis=max_axis, zero_spread=0.07 if zero_shift else 0.0,
         systems=symmetries_within_reach(len(lines)),
     )  # fmt: skip
     stray = stray_probability(lines)

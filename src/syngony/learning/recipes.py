@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from syngony import networks
 from syngony.errors import InputError
+from syngony.inference import Network
 from syngony.learning.calibration import collect_logits, fit_temperature, settle_batch_norm, write_temperature
 from syngony.learning.classifier import Classifier
 from syngony.learning.line_cache import JoinedLines, LineCache, Lines, build_line_cache
@@ -70,6 +71,8 @@ def train_recipe(
     also: Path | None = None,
     also_share: float = 0.3,
     progress: bool = True,
+    start: str | None = None,
+    learning_rate: float | None = None,
 ) -> Classifier:
     """``syngony train``: lines from the cache or computed, the split by formula, training, settling, calibration.
 
@@ -85,6 +88,8 @@ def train_recipe(
         cache: folder for computed lines.
         also: a further table.
         progress: show a progress bar.
+        start: shipped network, or path of an ``.onnx`` file, whose weights are the first ones.
+        learning_rate: in place of the recipe's.
 
     Raises:
         InputError: unknown recipe or network, or a table too small to split.
@@ -96,6 +101,13 @@ def train_recipe(
     settings = recipe_settings(network, recipe, total, batch_size=batch_size, seed=seed, threads=threads)
     if head is not None:
         settings = replace(settings, head=head)
+    if learning_rate is not None:
+        settings = replace(settings, learning_rate=learning_rate)
+    first = Network.load(start) if start is not None else None
+    if first is not None:
+        if (first.card["view"], first.card.get("head")) != (settings.view, settings.head):
+            raise InputError(f"{start} sees or says something else than this run: choose the same network and head")
+        settings = replace(settings, start=first.card["sha256"])
     if begun is not None and (begun.network, begun.head) != (settings.network, settings.head):
         raise InputError(f"{output} is a run of {begun.network} for the {begun.head}: choose another -o")
     highest = ideal_grid(view_from_dict(settings.view)).two_theta_range[1] + _BEYOND
@@ -106,7 +118,17 @@ def train_recipe(
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     require_enough(table, train_rows, validation_rows, batch_size)
     further = np.arange(len(table), len(lines))
-    train(settings, lines, output, train_rows, validation_rows, resume=resume, progress=progress, also=further)
+    train(
+        settings,
+        lines,
+        output,
+        train_rows,
+        validation_rows,
+        resume=resume,
+        progress=progress,
+        also=further,
+        start=first.path if first else None,
+    )
     # The cycle ends at a rate of zero: the last weights are the annealed ones.
     model = load_run(output, "last")
     renderer = renderer_of(model.settings, lines)

@@ -37,6 +37,7 @@ class TrainingSettings:
         balance: draw each crystal system equally often.
         threads: torch threads, 0 for the library's choice.
         structures: identity of the table trained on, so that a run is not resumed on another.
+        start: hash of the exported network that the run started from; empty for random weights.
     """
 
     network: str = "mobilenetv2"
@@ -60,6 +61,7 @@ class TrainingSettings:
     seed: int = 0
     threads: int = 0
     structures: str = ""
+    start: str = ""
 
     @property
     def epochs(self) -> int:

@@ -23,12 +23,16 @@ from syngony.learning.curves import CurveWriter
 from syngony.learning.line_cache import Lines
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.settings import TrainingSettings
+from syngony.learning.warm_start import start_from
 from syngony.views import view_from_dict
 
 log = logging.getLogger(__name__)
 
 STEADY = "steady"
 """Name of the checkpoint before the rate of a steady schedule goes down."""
+
+
+_START_PATTERNS = 6_400
 
 
 class PatternData(pl.LightningDataModule):
@@ -90,6 +94,7 @@ def train(
     labels: NDArray[np.integer] | None = None,
     renderer: Renderer | None = None,
     also: Sequence[int] | NDArray[np.int64] = (),
+    start: Path | None = None,
 ) -> Classifier:
     """Train a network, or go on with a run that was interrupted.
 
@@ -106,6 +111,7 @@ def train(
         labels: space groups in place of the cache's own.
         renderer: in place of the one that the settings describe.
         also: rows of the cache of which the settings' `also_share` is drawn.
+        start: exported network whose weights are the first ones.
 
     Returns:
         The network with the weights of the best validation loss.
@@ -140,6 +146,9 @@ def train(
     data = PatternData(settings, renderer, np.asarray(train_indices), np.asarray(validation_indices), labels, also)
     steps = settings.epochs * (settings.epoch_patterns // settings.batch_size)
     model = Classifier(settings, renderer.view, steps)
+    going_on = resume and last.is_file()
+    if start is not None and not going_on:
+        start_from(model, start, _statistics(settings, renderer, data.train_indices))
     if settings.transfer_epochs and not model.network.pretrained:
         log.warning("No pre-trained weights: the transfer stage trains a head on a random backbone.")
     place: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
@@ -169,11 +178,15 @@ def train(
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*IterableDataset.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-            path = str(last) if resume and last.is_file() else None
+            path = str(last) if going_on else None
             trainer.fit(model, data, ckpt_path=path, weights_only=True)
     finally:
         torch.set_flush_denormal(False)  # a setting of the whole process, others' arithmetic included
     return load_run(folder)
+
+
+def _statistics(settings: TrainingSettings, renderer: Renderer, rows: NDArray[np.int64]) -> RenderedPatterns:
+    return RenderedPatterns(renderer, rows, _START_PATTERNS, batch_size=settings.batch_size, seed=settings.seed)
 
 
 def renderer_of(settings: TrainingSettings, cache: Lines) -> Renderer:
