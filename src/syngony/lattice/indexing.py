@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from syngony.errors import InputError
 from syngony.lattice.candidates import Candidate, Judge
+from syngony.lattice.distortion import on_all_lines
+from syngony.lattice.line_weights import weigh_lines
 from syngony.lattice.merit import de_wolff, smith_snyder
 from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRICLINIC
 from syngony.lattice.refinement import standard_uncertainties
@@ -48,8 +50,8 @@ _PATIENCE = 4.0  # seconds until the user is told
 _COMPILED = 0.1  # seconds: slower than this, something was compiled or loaded
 _MERIT_LINES = 20
 _MOST_CELLS = 10
-_ALIGNMENT = 0.008
-"""Degrees: what asymmetry, displacement and transparency leave in positions beyond one shift of all."""
+_ZERO_SPREAD, _ZERO_SPREAD_CALCULATED = 0.07, 0.02
+_CERTAIN_CALCULATED = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,17 +238,18 @@ def index_lines(
     if reason is not None:
         return Indexing(lines, (), reason)
     ready()
+    spread = _ZERO_SPREAD_CALCULATED if lines.calculated else _ZERO_SPREAD
     settings = SearchSettings(
-        time_budget, clock, max_volume=max_volume, max_axis=max_axis, zero_spread=0.07 if zero_shift else 0.0,
+        time_budget, clock, max_volume=max_volume, max_axis=max_axis, zero_spread=spread if zero_shift else 0.0,
+        certain=_CERTAIN_CALCULATED if lines.calculated else SearchSettings.certain,
         systems=symmetries_within_reach(len(lines)),
     )  # fmt: skip
-    stray = stray_probability(lines)
-    fitted = np.isfinite(lines.significance)
-    uncertainty = np.where(fitted, np.hypot(lines.position_uncertainty, _ALIGNMENT), lines.position_uncertainty)
-    weight = (1.0 - stray) * (0.3 + np.sqrt(lines.intensity / 100.0))
-    evidence = (lines.two_theta, lines.wavelength, uncertainty, weight, stray, settings)
+    weighed = weigh_lines(lines)
+    evidence = (lines.two_theta, lines.wavelength, weighed.uncertainty, weighed.weight, weighed.stray, settings)
     found = search(*evidence)
     everything = judge_of(*evidence)
+    if lines.calculated:
+        found = on_all_lines(found, everything)
     cells = [
         _indexed(candidate, everything, lines)
         for candidate in ranked(found, _MOST_CELLS)
@@ -281,17 +284,6 @@ def ready() -> None:
             if time.perf_counter() - began < _COMPILED:
                 break
     notice.cancel()
-
-
-def stray_probability(lines: Lines) -> NDArray[np.float64]:
-    """(n,) prior probability that a line is not of the main phase: larger for weak and for uncertain lines.
-
-    Lines that a user gives are taken for chosen: 2 % each.
-    """
-    given = np.isinf(lines.significance)
-    weak = np.exp(-lines.intensity / 5.0)
-    unsure = np.exp(-np.where(given, 1e9, lines.significance) / 5.0)
-    return np.where(given, 0.02, 0.005 + 0.035 * np.exp(-lines.intensity / 15.0) + 0.11 * weak + 0.2 * unsure)
 
 
 def _indexed(candidate: Candidate, everything: Judge, lines: Lines) -> IndexedCell:

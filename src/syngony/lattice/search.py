@@ -66,6 +66,7 @@ _SHARES = (0.25, 0.4, 0.8, 1.0)
 _ZONE_PASSES, _ZONES_A_PORTION = ((0, 32), (32, 96), (96, 400)), 8
 _MOST_BASIS_LINES, _MOST_ZONES = 14, 400
 _LIKELIEST_SHIFTS = 7
+_HARDLY_SHIFTED = 0.02  # degrees
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
 
@@ -81,6 +82,7 @@ class SearchSettings:
         max_volume, min_volume: Å^3, of the primitive cell.
         max_axis: Å, of the reduced cell.
         zero_spread: standard deviation of the zero shift, degrees; 0 for lines that have none.
+        certain: share of the lines, by weight, that a cell beyond doubt explains.
         systems: metric symmetries to try.
     """
 
@@ -90,6 +92,7 @@ class SearchSettings:
     max_volume: float = 4000.0
     max_axis: float = 60.0
     zero_spread: float = 0.06
+    certain: float = 0.93
     systems: tuple[int, ...] = (CUBIC, TETRAGONAL, HEXAGONAL, ORTHORHOMBIC, MONOCLINIC, TRICLINIC)
 
     def allow(self, candidate: Candidate) -> bool:
@@ -169,11 +172,11 @@ def search(
             work = new_work(seen, _STAGES, _WIDER if oblique else (1.0, 1.0, 1.0))
             for symmetry in wanted:
                 _harvest(state, symmetry, _run(symmetry, seen, work, state, some_zones), zero)
-                if symmetry == CUBIC and beyond_doubt(state.found, judge):
+                if symmetry == CUBIC and beyond_doubt(state.found, judge, settings.certain):
                     return state.found
                 if state.out_of_time:
                     break
-            if beyond_doubt(state.found, judge):
+            if beyond_doubt(state.found, judge, settings.certain):
                 return state.found
             if state.out_of_time:
                 break
@@ -187,6 +190,8 @@ def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]
     """
     if settings.zero_spread == 0:
         return [(0.0, 0.0)]
+    if settings.zero_spread <= _HARDLY_SHIFTED:
+        return [(0.0, 0.012)] if oblique else [(0.0, 0.008), (0.0, 0.02)]
     grid = [0.025 * step for step in range(-6, 7)] if oblique else [0.0, 0.05, -0.05, 0.1, -0.1, 0.15, -0.15]
     return [(zero, 0.008 if oblique else 0.018) for zero in grid]
 
@@ -297,14 +302,14 @@ def _rank(candidate: Candidate) -> float:
     return -candidate.log_odds + 0.05 * math.log(float(np.linalg.det(candidate.metric)))
 
 
-def beyond_doubt(found: list[Candidate], judge: Judge) -> bool:
+def beyond_doubt(found: list[Candidate], judge: Judge, certain: float) -> bool:
     """Whether the best lattice leaves nothing to look for among lattices of lower symmetry."""
     if not found:
         return False
     best = max(found, key=lambda c: c.log_odds)
     lines = len(best.error)
     explained = float(judge.observed.weight[best.indexed].sum())
-    return bool(lines >= 10 and explained >= 0.93 and best.log_odds > 1.5 * lines and best.predicted < 3 * lines)
+    return bool(lines >= 10 and explained >= certain and best.log_odds > 1.5 * lines and best.predicted < 3 * lines)
 
 
 def _run(

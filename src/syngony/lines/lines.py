@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from syngony.errors import InputError
+from syngony.lines.scatter import is_calculated
 from syngony.pattern import Pattern, q_from_two_theta
 from syngony.wavelengths import parse_wavelength
 
@@ -27,6 +28,7 @@ class Lines:
         fwhm: (n,) degrees.
         wavelength: Å, that the positions refer to: Kα1 where a Kα doublet was found, else the pattern's.
         two_theta_range: degrees, first and last angle that was measured.
+        calculated: the scan has no scatter, so it is of a model: every line is of the phase, and nothing is shifted.
     """
 
     two_theta: Array
@@ -36,6 +38,7 @@ class Lines:
     fwhm: Array
     wavelength: float
     two_theta_range: tuple[float, float]
+    calculated: bool = False
 
     def __len__(self) -> int:
         return len(self.two_theta)
@@ -144,4 +147,5 @@ def find_lines(pattern: Pattern, min_significance: float = 4.0) -> Lines:
         found.fwhm,
         found.wavelength,
         (float(pattern.two_theta[0]), float(pattern.two_theta[-1])),
+        is_calculated(pattern),
     )

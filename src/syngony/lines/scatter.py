@@ -1,0 +1,26 @@
+"""Whether a scan has any scatter: one without was calculated, not measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from syngony.pattern import Pattern
+
+_ORDER = 12
+_LEAST = 2e-6
+"""Of the height of a scan. Profiles of five points and more leave below 1e-6 in differences of this order; counts, even
+smoothed ones, above 1e-5."""
+
+
+def is_calculated(pattern: Pattern) -> bool:
+    """Whether neighbouring points follow each other too smoothly for counts.
+
+    Differences of high order take out every profile that is drawn finely enough and leave the scatter of single points.
+    """
+    heights = pattern.intensity
+    if len(heights) <= 2 * _ORDER:
+        return False
+    differences = np.abs(np.diff(heights, _ORDER)) / math.sqrt(math.comb(2 * _ORDER, _ORDER))
+    return bool(np.median(differences) / 0.6745 < _LEAST * np.ptp(heights))
