@@ -42,7 +42,7 @@ from syngony.structure import reduced_formula
 from syngony.structure_table import StructureRecord, read_table
 
 WAVELENGTH = 1.54184
-SHARES = {"lab": 0.65, "ideal": 0.15, "mixture": 0.2}
+SHARES = {"lab": 0.55, "ideal": 0.25, "mixture": 0.2}
 ABSENCES = 3  # cells whose extinction groups are ranked
 
 

@@ -25,6 +25,7 @@ from syngony.lattice.predicted import (
     TETRAGONAL,
     TRICLINIC,
 )
+from syngony.lattice.selections import MOST_LINES, trial_selections
 from syngony.lattice.trials import (
     Observed,
     Pool,
@@ -38,17 +39,11 @@ from syngony.lattice.trials import (
 from syngony.lattice.zones import monoclinic_trials, rectangle_trials, rectangles, zones
 
 Clock = Callable[[], float]
-
-MOST_LINES = 30
-"""Lines that trials are made of and tested on."""
+Round = tuple[float, Observed, NDArray[np.float64]]
+"""Zero shift, lines, zones."""
 
 MOST_JUDGED = 40
 """Lines of lowest angle, weak ones too, that decide between lattices."""
-
-_ENOUGH = 18
-_STRONG, _FEWEST_STRONG = 0.06, 5
-"""Lines that are hardly strays: where they are few, they alone are tried for high symmetries too, as weak lines may
-be of other phases."""
 
 _WIDER = (1.6, 1.25, 1.0)  # oblique cells start from the errors of many lines
 _MOST_PREDICTED = (16.0, 9.0, 12.0, 14.0, 18.0, 10.0)
@@ -144,29 +139,33 @@ def search(
     n = min(len(two_theta), MOST_JUDGED)
     judge = judge_of(two_theta[:n], wavelength, uncertainty[:n], weight[:n], stray[:n], settings)
     state = _State(judge, settings, began + budget)
-    sure, strong = trial_lines(stray), np.flatnonzero(stray <= _STRONG)[:MOST_LINES]
-    selections = [sure, strong] if _FEWEST_STRONG <= len(strong) < _ENOUGH else [sure]
-    likely: list[tuple[float, Observed, NDArray[np.float64]]] = []
+    selections = trial_selections(stray)
+    sure = selections[0]
+
+    def observed(chosen: NDArray[np.int64], zero: float, roam: float) -> Observed:
+        about = wavelength, uncertainty[chosen], weight[chosen], stray[chosen]
+        return observe(two_theta[chosen] - zero, *about, roam)
+
+    likely: list[Round] = []
     for systems, share in zip(_ORDER, _SHARES, strict=True):
         state.deadline = began + share * budget
         wanted = [x for x in systems if x in settings.systems and len(sure) > PARAMETERS[x]]
         if not wanted:
             continue
         oblique = wanted[0] in (MONOCLINIC, TRICLINIC)
-        some = (wavelength, uncertainty[sure], weight[sure], stray[sure])
         if oblique and not likely:
-            likely = _likeliest_shifts(
-                [(zero, observe(two_theta[sure] - zero, *some, roam)) for zero, roam in _shifts(settings, oblique)],
-                state,
-            )
+            shifts = _shifts(settings, True)
+            likely = _likeliest_shifts([(zero, observed(sure, zero, roam)) for zero, roam in shifts], state)
+            for low in (x for x in selections[1:] if len(x) > len(sure) or x[0] < sure[0]):
+                best = [zero for zero, _, _ in likely]
+                again = [(zero, observed(low, zero, roam)) for zero, roam in shifts if zero in best]
+                likely = _in_turns(likely, _likeliest_shifts(again, state))
         rounds: Iterator[tuple[float, Observed, NDArray[np.float64] | None]]
         if oblique:
             rounds = _oblique_rounds(wanted[0], likely)
         else:
             rounds = (
-                (zero, observe(two_theta[x] - zero, wavelength, uncertainty[x], weight[x], stray[x], roam), None)
-                for zero, roam in _shifts(settings, False)
-                for x in selections
+                (zero, observed(x, zero, roam), None) for zero, roam in _shifts(settings, False) for x in selections
             )
         for zero, seen, some_zones in rounds:
             work = new_work(seen, _STAGES, _WIDER if oblique else (1.0, 1.0, 1.0))
@@ -196,11 +195,9 @@ def _shifts(settings: SearchSettings, oblique: bool) -> list[tuple[float, float]
     return [(zero, 0.008 if oblique else 0.018) for zero in grid]
 
 
-def _likeliest_shifts(
-    shifts: list[tuple[float, Observed]], state: _State, best: int = 20
-) -> list[tuple[float, Observed, NDArray[np.float64]]]:
+def _likeliest_shifts(shifts: list[tuple[float, Observed]], state: _State, best: int = 20) -> list[Round]:
     """The shifts whose best zones explain the lines best, with their zones: a wrong zero shift spoils all zones."""
-    with_zones: list[tuple[float, Observed, NDArray[np.float64]]] = []
+    with_zones: list[Round] = []
     for zero, seen in sorted(shifts, key=lambda shift: abs(shift[0])):
         if not (with_zones and state.out_of_time):
             with_zones.append((zero, seen, zones(seen, _basis_lines(seen), _PLANE_ANGLES, _MOST_ZONES)))
@@ -208,17 +205,21 @@ def _likeliest_shifts(
     return with_zones[:_LIKELIEST_SHIFTS]
 
 
-def _oblique_rounds(
-    symmetry: int, likely: list[tuple[float, Observed, NDArray[np.float64]]]
-) -> Iterator[tuple[float, Observed, NDArray[np.float64]]]:
+def _in_turns(one: list[Round], other: list[Round]) -> list[Round]:
+    """Two lists of rounds, of each in turn."""
+    both = [pair for pairs in zip(one, other, strict=False) for pair in pairs]
+    return [*both, *one[len(other) :], *other[len(one) :]]
+
+
+def _oblique_rounds(symmetry: int, likely: list[Round]) -> Iterator[tuple[float, Observed, NDArray[np.float64]]]:
     """(zero shift, lines, zones): the best zones of every shift, then the others."""
-    every: dict[float, NDArray[np.float64]] = {}
+    every: dict[int, NDArray[np.float64]] = {}
     for start, end in _ZONE_PASSES:
-        for zero, seen, normal in likely:
-            if zero not in every:
-                every[zero] = normal if symmetry == TRICLINIC else _planes(seen, normal)
-            if start < len(every[zero]):
-                yield zero, seen, every[zero][start:end]
+        for place, (zero, seen, normal) in enumerate(likely):
+            if place not in every:
+                every[place] = normal if symmetry == TRICLINIC else _planes(seen, normal)
+            if start < len(every[place]):
+                yield zero, seen, every[place][start:end]
 
 
 def _planes(seen: Observed, normal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -238,18 +239,6 @@ def judge_of(two_theta, wavelength, uncertainty, weight, stray, settings: Search
     observed = observe(two_theta, wavelength, uncertainty, weight, stray, 0.01)
     resolution = 0.5 * float(np.median(observed.sigma / np.sqrt(observed.q)))
     return Judge(two_theta, wavelength, observed, settings.zero_spread, resolution)
-
-
-def trial_lines(stray: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which lines trials are made of and tested on: the first `MOST_LINES` of those least likely to be strays.
-
-    Where weak lines are many, the strong ones further up say more of the lattice.
-    """
-    for limit in (0.06, 0.1, 0.15):
-        sure = np.flatnonzero(stray <= limit)
-        if len(sure) >= _ENOUGH:
-            return sure[:MOST_LINES]
-    return np.arange(min(len(stray), MOST_LINES))
 
 
 def observe(two_theta, wavelength, uncertainty, weight, stray, roam) -> Observed:
