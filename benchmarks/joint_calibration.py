@@ -45,16 +45,21 @@ SINGLES_REFUSED = 0.05
 """Share of single-phase laboratory scans that the operating point of refusal gives up."""
 
 
-def fit_cells(rows: list[Row], ridge: float = 2.0) -> dict[str, float]:
-    """Weights of the conditional logit: one of the cells is right, or none."""
+def fit_cells(rows: list[Row], ridge: float = 2.0, towards: dict[str, float] | None = None) -> dict[str, float]:
+    """Weights of the conditional logit: one of the cells is right, or none; held near those of `towards`, or zero."""
+    centre = (
+        np.array([towards[name] for name in [*CELL_FEATURES, "one"]]) if towards else np.zeros(len(CELL_FEATURES) + 1)
+    )
     chosen = [row for row in rows if row.evidence.cells]
     features = [
         np.column_stack([np.stack([c.features for c in r.evidence.cells]), np.ones(len(r.right))]) for r in chosen
     ]
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        total, slope = ridge * float(weights[:-1] @ weights[:-1]), 2.0 * ridge * weights
-        slope[-1] = 0.0
+        away = weights - centre
+        if towards is None:
+            away[-1] = 0.0
+        total, slope = ridge * float(away @ away), 2.0 * ridge * away
         for x, row in zip(features, chosen, strict=True):
             logit = x @ weights
             top = max(0.0, float(logit.max()))
@@ -67,7 +72,7 @@ def fit_cells(rows: list[Row], ridge: float = 2.0) -> dict[str, float]:
                 slope -= x[hit[0]]
         return total, slope
 
-    found = minimize(loss, np.zeros(features[0].shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    found = minimize(loss, centre, jac=True, method="L-BFGS-B", options={"maxiter": 500})
     return dict(zip([*CELL_FEATURES, "one"], np.round(found.x, 5).tolist(), strict=True))
 
 
@@ -117,18 +122,36 @@ def fit_library(rows: list[Row], table: dict[str, Any]) -> None:
     """Slope, offset, power and slip of known phases beside the other witnesses."""
 
     def loss(x: np.ndarray) -> float:
-        table["library"] = {
+        rule: dict[str, float] = {
             "slope": float(x[0]),
             "offset": float(x[1]),
             "power": float(x[2]),
             "slip": float(1.0 / (1.0 + np.exp(-x[3]))),
         }
+        table["library"] = rule
         return surprise(rows, KINDS, table)
 
     x = fit_simplex([1.0, 0.0, 0.5, -3.5], loss)
     loss(x)
     table["library"] = {name: round(value, 4) for name, value in table["library"].items()}
     print(f"library: {table['library']}", flush=True)
+
+
+def fit_posterior(rows: list[Row], table: dict[str, Any], towards: dict[str, float] | None = None) -> None:
+    """All constants but those of refusal, on scans of one kind."""
+    table["cells"] = fit_cells(rows, towards=towards)
+    table["blank"] = fit_blank(rows)
+    fit_powers(rows, table)
+    if any(row.evidence.phases is not None for row in rows):
+        fit_library(rows, table)
+
+
+def fit_calculated(rows: list[Row], table: dict[str, Any]) -> None:
+    """The constants that calculated scans have of their own, near those of the others."""
+    own = copy.deepcopy(table)
+    bare = [replace(row, evidence=replace(row.evidence, calculated=False)) for row in rows]
+    fit_posterior(bare, own, towards=table["cells"])
+    table["calculated"] = {name: own[name] for name in ("cells", "blank", "powers", "library")}
 
 
 def fit_refusal(rows: list[Row], table: dict[str, Any]) -> None:
@@ -212,12 +235,11 @@ def main() -> None:
     if not arguments.measure:
         rows = read_rows(arguments.output, "validation")
         single = [row for row in rows if row.kind != "mixture"]
-        table["cells"] = fit_cells(single)
-        table["blank"] = fit_blank(single)
-        fit_powers(single, table)
+        table.pop("calculated", None)
+        fit_posterior([row for row in single if not row.evidence.calculated], table)
         if any(row.evidence.phases is not None for row in rows):
-            fit_library(single, table)
             fit_refusal(rows, table)
+        fit_calculated([row for row in single if row.evidence.calculated], table)
         table["source"] = (
             f"benchmarks/joint_calibration.py on {len(rows)} simulated scans of structures of the Materials Project, "
             f"validation formulas; {time.strftime('%Y-%m-%d')}"

@@ -78,7 +78,7 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
         lattice["truth"],
         bool(library and library["unknown"]),
         right,
-        Evidence(scores, indexing, tuple(about), phases),
+        Evidence(scores, indexing, tuple(about), phases, calculated=lattice["kind"] == "ideal"),
     )
 
 

@@ -41,6 +41,17 @@ def constants() -> dict[str, Any]:
     return json.loads(files("syngony").joinpath(f"tables/{TABLE}").read_text())
 
 
+def constants_for(calculated: bool, table: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The constants for one kind of scan: calculated ones, which have no scatter, have some of their own.
+
+    Args:
+        calculated: as `syngony.lines.lines.Lines.calculated`.
+        table: in place of `constants()`.
+    """
+    table = table or constants()
+    return {**table, **table.get("calculated", {})} if calculated else table
+
+
 def cell_features(indexing: Indexing, place: int) -> NDArray[np.float64]:
     """What is known of the cell at a place of the ranking, in numbers near 1 or below; (len(CELL_FEATURES),)."""
     cell = indexing.cells[place]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.absences.ranking import rank_extinction_groups
-from syngony.determination.cells import MOST_CELLS, cell_features, cell_shares
+from syngony.determination.cells import MOST_CELLS, cell_features, cell_shares, constants_for
 from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import ExtinctionGroup
 from syngony.inference import Network, Scores
@@ -20,6 +20,7 @@ from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import KnownPhase, match
 from syngony.lines.lines import LineError
+from syngony.lines.scatter import is_calculated
 from syngony.lines.wavelength_check import is_of_a_tube
 from syngony.pattern import Pattern
 
@@ -59,6 +60,7 @@ class Evidence:
         phases: of the libraries, likeliest first; None where they were not asked.
         notes: what went wrong on the way, for the user.
         wrong_wavelength: the scan contradicts the stated wavelength.
+        calculated: the scan has no scatter: it was not measured.
     """
 
     scores: Scores | None = None
@@ -67,6 +69,7 @@ class Evidence:
     phases: tuple[KnownPhase, ...] | None = None
     notes: tuple[str, ...] = field(default=())
     wrong_wavelength: bool = False
+    calculated: bool = False
 
 
 def gather(
@@ -111,14 +114,14 @@ def gather(
         except PatternError as error:
             phases = ()
             notes.append(str(error))
-    return Evidence(scores, indexing, cells, phases, tuple(notes), wrong_wavelength)
+    return Evidence(scores, indexing, cells, phases, tuple(notes), wrong_wavelength, is_calculated(pattern))
 
 
 def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, ...]:
     """The best cells, and the extinction groups of those that may well be right."""
     best = indexing.cells[:MOST_CELLS]
     features = [cell_features(indexing, place) for place in range(len(best))]
-    shares, _ = cell_shares(features)
+    shares, _ = cell_shares(features, constants_for(indexing.lines.calculated))
     looked_at = {int(i) for i in np.argsort(-shares)[:_MOST_ABSENCES] if shares[i] > _SMALLEST_SHARE}
     found = []
     for place, (cell, about) in enumerate(zip(best, features, strict=True)):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.determination.cells import cell_shares, constants
+from syngony.determination.cells import cell_shares, constants_for
 from syngony.determination.evidence import CellEvidence, Evidence
 from syngony.extinction_groups import extinction_group_indices, extinction_groups, space_group_frequencies
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
@@ -117,7 +117,7 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
     }
     if kinds is not None:
         use = {name: there and name in kinds for name, there in use.items()}
-    table = table or constants()
+    table = constants_for(evidence.calculated, table)
     prior = _normal(space_group_frequencies(TYPICAL_VOLUME))
     witnesses: dict[str, NDArray[np.float64]] = {}
     network = np.full(N_GROUPS, np.nan)
