@@ -7,9 +7,9 @@
     python benchmarks/library.py time --library amcsd runs/mp.lib
 
 ``--rows FILE`` keeps what was found of each scan: stopped, the same command goes on. It is of one command, one
-version and one set of libraries. ``lab`` judges three of ten scans twice more, without the phase and without its
-structure type; its calibration is that of all scans, these three without their phase. ``--held-out`` draws only
-formulas that the judgement was not fitted on.
+version and one set of libraries. ``lab`` judges three of ten scans again: with the elements known, without the phase,
+without its structure type; its calibration is that of all scans, these three without their phase. ``--held-out`` draws
+only formulas that the judgement was not fitted on.
 ``runs/mp.lib`` is made by ``syngony library build ../shared/data/materials_project.parquet -o runs/mp.lib``. Measured
 scans are measured with, never fitted to. Intervals are 95 % (Wilson).
 """
