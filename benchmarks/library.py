@@ -21,6 +21,7 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def measured(arguments: argparse.Namespace) -> None:
             chosen = np.array([row[column] == name for row in found])
             share(f"{title} {name}: crystal system", system[chosen])
             share(f"{title} {name}: space group", group[chosen])
+    if arguments.against is not None:
+        coverage(scans(arguments.table, arguments.limit), kept, Kept(arguments.against))
     for row, phases in wrong[: arguments.wrong]:
         listed = " | ".join(
             f"{f.name or f.formula} {f.space_group} p={f.probability:.2f} r={f.score:.2f} x{f.scale:.3f}"
@@ -103,6 +106,30 @@ def measured(arguments: argparse.Namespace) -> None:
         print(
             f"{row['pattern_id']} {row['material'] or ''} [{row['space_group']}, {row['label_confidence']}]: {listed}"
         )
+
+
+def coverage(rows: list[dict], here: Kept, more: Kept) -> None:
+    """What a library alone lacks, seen from a run with more libraries: are its losses phases that it does not hold?"""
+    name = Path(open_libraries()[0].path).stem
+
+    def first_of(kept: Kept, row: dict) -> dict | None:
+        phases = kept.known[row["pattern_id"]]["phases"]
+        return phases[0] if phases else None
+
+    held, lost, elsewhere, unsure = [], 0, 0, 0
+    for row in rows:
+        first, better = first_of(here, row), first_of(more, row)
+        good = first is not None and first["space_group"] in row["groups"]
+        named = better is not None and better["space_group"] in row["groups"]
+        own = named and (better["library"] == name or any(i.startswith(f"{name}-") for i in better["relatives"]))
+        if own:
+            held.append(good)
+        if not good:
+            lost += 1
+            elsewhere += named and not own
+            unsure += first is None or first["probability"] < 0.5
+    print(f"{lost} wrong: {elsewhere} are named by structures of other libraries alone; {unsure} have p < 0.5")
+    share("right, where the right answer of more libraries is in this", held)
 
 
 def ablation(arguments: argparse.Namespace) -> None:
@@ -204,20 +231,22 @@ def report(paths: list[Path], scan: Scan, pattern: Pattern) -> None:
     libraries = [Library.load(path) for path in paths]
     loaded = time.perf_counter() - began
     recognise(pattern, libraries)  # compiled code is loaded once
-    searching, matching, busy = [], [], []
-    for _ in range(5):
-        began = time.perf_counter()
-        for library in libraries:
-            search(library, scan, 400, 2000)
-        searching.append(time.perf_counter() - began)
-        began, used = time.perf_counter(), time.process_time()
-        rank(scan, libraries)
-        matching.append(time.perf_counter() - began)
-        busy.append(time.process_time() - used)  # of all threads: what other programs take does not show
+    steps: dict[str, Callable[[], object]] = {
+        "search": lambda: [search(library, scan, 400, 2000) for library in libraries],
+        "search and judgement": lambda: rank(scan, libraries),
+    }
+    told = []
+    for name, step in steps.items():
+        walls, busy = [], []
+        for _ in range(5):
+            began, used = time.perf_counter(), time.process_time()
+            step()
+            walls.append(time.perf_counter() - began)
+            busy.append(time.process_time() - used)  # of all threads: what other programs take does not show
+        told.append(f"{name} {np.median(walls):.3f} s ({np.median(busy):.3f} s of cores)")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, search {np.median(searching):.3f} s, "
-        f"search and judgement {np.median(matching):.3f} s ({np.median(busy):.3f} s of cores), memory {memory:.2f} GB",
+        f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, {', '.join(told)}, memory {memory:.2f} GB",
         flush=True,
     )
     os._exit(0)
@@ -234,6 +263,7 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="only formulas the judgement was not fitted on")
     parser.add_argument("--wrong", type=int, default=0, help="wrong answers to list")
     parser.add_argument("--rows", type=Path, help="what was found, kept for going on; of one command and version")
+    parser.add_argument("--against", type=Path, help="measured, shipped library: --rows of a run with more libraries")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--scratch", type=Path, default=Path("runs"))
