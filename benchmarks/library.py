@@ -3,11 +3,13 @@
     python benchmarks/library.py measured ../shared/data/measured_patterns.parquet --library amcsd runs/mp.lib
     python benchmarks/library.py ablation ../shared/data/measured_patterns.parquet --library amcsd runs/mp.lib
     python benchmarks/library.py lab ../shared/data/materials_project.parquet --library runs/mp.lib --number 2000
-    python benchmarks/library.py lab ... --removed 0.3        # calibration; --removed 1, and --type too
     python benchmarks/library.py mixtures ../shared/data/materials_project.parquet --library runs/mp.lib
     python benchmarks/library.py time --library amcsd runs/mp.lib
 
-``--rows FILE`` keeps what was found of each scan of ``measured`` and ``lab``: stopped, the same command goes on.
+``--rows FILE`` keeps what was found of each scan: stopped, the same command goes on. It is of one command, one
+version and one set of libraries. ``lab`` judges three of ten scans again: with the elements known, without the phase,
+without its structure type; its calibration is that of all scans, these three without their phase. ``--held-out`` draws
+only formulas that the judgement was not fitted on.
 ``runs/mp.lib`` is made by ``syngony library build ../shared/data/materials_project.parquet -o runs/mp.lib``. Measured
 scans are measured with, never fitted to. Intervals are 95 % (Wilson).
 """
@@ -15,42 +17,34 @@ scans are measured with, never fitted to. Intervals are 95 % (Wilson).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from library_patterns import ALIKE, Sample, overlap, pairs, right, samples
+from library_figures import Kept, share
+from library_lab import lab
+from library_patterns import pairs
 
 from syngony.errors import SyngonyError
 from syngony.library.agreement import agreement
 from syngony.library.candidates import gather
-from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library, write_library
 from syngony.library.match import open_libraries, rank
 from syngony.library.mixture import recognise
 from syngony.library.refine import FINE_LEVELS, ROUGH, refine
 from syngony.library.scan import Scan
 from syngony.library.search import fingerprint, search
-from syngony.metrics import expected_calibration_error, wilson_interval
+from syngony.metrics import expected_calibration_error
 from syngony.pattern import Pattern
 from syngony.symmetry import crystal_system
 
 PREFERENCE = 0.03  # of measured structures in the prototype's correlation
-
-
-def share(name: str, good: np.ndarray) -> None:
-    """One line: a proportion with its interval."""
-    if len(good):
-        low, high = wilson_interval(int(np.sum(good)), len(good))
-        print(f"{name:<44} {np.mean(good):6.1%}  ({low:.1%} to {high:.1%}; n = {len(good)})", flush=True)
 
 
 def scans(path: Path, limit: int | None) -> list[dict]:
@@ -62,23 +56,6 @@ def scans(path: Path, limit: int | None) -> list[dict]:
         row["systems"] = {crystal_system(n) for n in row["groups"]}
         row["pattern"] = Pattern(row["two_theta"], row["intensity"], row["wavelength"], row["pattern_id"])
     return rows
-
-
-class Kept:
-    """Results by key, in a file of JSON lines if there is one: those that are there are not computed again."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        lines = path.read_text().splitlines() if path is not None and path.exists() else []
-        self.known: dict[str, dict] = dict(json.loads(line) for line in lines)
-
-    def get(self, key: str, compute: Callable[[], dict]) -> dict:
-        if key not in self.known:
-            self.known[key] = compute()
-            if self.path is not None:
-                with self.path.open("a") as file:
-                    file.write(json.dumps([key, self.known[key]]) + "\n")
-        return self.known[key]
 
 
 def measured(arguments: argparse.Namespace) -> None:
@@ -119,6 +96,8 @@ def measured(arguments: argparse.Namespace) -> None:
             chosen = np.array([row[column] == name for row in found])
             share(f"{title} {name}: crystal system", system[chosen])
             share(f"{title} {name}: space group", group[chosen])
+    if arguments.against is not None:
+        coverage(scans(arguments.table, arguments.limit), kept, Kept(arguments.against))
     for row, phases in wrong[: arguments.wrong]:
         listed = " | ".join(
             f"{f.name or f.formula} {f.space_group} p={f.probability:.2f} r={f.score:.2f} x{f.scale:.3f}"
@@ -129,12 +108,38 @@ def measured(arguments: argparse.Namespace) -> None:
         )
 
 
+def coverage(rows: list[dict], here: Kept, more: Kept) -> None:
+    """What a library alone lacks, seen from a run with more libraries: are its losses phases that it does not hold?"""
+    name = Path(open_libraries()[0].path).stem
+
+    def first_of(kept: Kept, row: dict) -> dict | None:
+        phases = kept.known[row["pattern_id"]]["phases"]
+        return phases[0] if phases else None
+
+    held, lost, elsewhere, unsure = [], 0, 0, 0
+    for row in rows:
+        first, better = first_of(here, row), first_of(more, row)
+        good = first is not None and first["space_group"] in row["groups"]
+        named = better is not None and better["space_group"] in row["groups"]
+        own = named and (better["library"] == name or any(i.startswith(f"{name}-") for i in better["relatives"]))
+        if own:
+            held.append(good)
+        if not good:
+            lost += 1
+            elsewhere += named and not own
+            unsure += first is None or first["probability"] < 0.5
+    print(f"{lost} wrong: {elsewhere} are named by structures of other libraries alone; {unsure} have p < 0.5")
+    share("right, where the right answer of more libraries is in this", held)
+
+
 def ablation(arguments: argparse.Namespace) -> None:
     """The first answer after each step of the search, on the same scans."""
     libraries = open_libraries(arguments.library)
     kinds = [library.header["sources"][0]["kind"] == "measured" for library in libraries]
     tally: dict[str, list[tuple[bool, bool]]] = {}
-    for row in scans(arguments.table, arguments.limit):
+    kept_rows = Kept(arguments.rows)
+
+    def numbers_of(row: dict) -> dict[str, int]:
         scan = Scan.from_pattern(row["pattern"])
         found = [search(library, scan, 600, 0) for library in libraries]
         strained = [search(library, scan, 400, 2000) for library in libraries]
@@ -155,105 +160,42 @@ def ablation(arguments: argparse.Namespace) -> None:
         numbers["+ profile, tolerant intensities"] = kept.space_group[np.argmax(figures[:, 1] + prefer[best])]
         ranking = rank(scan, libraries)
         if ranking is None:
-            continue
+            return {}
         bare = ranking.logit + np.where(np.array(kinds)[ranking.candidates.library], 0.0, np.log(3.0))
         numbers["+ judgement, no prior for measured"] = ranking.candidates.space_group[np.argmax(bare)]
         numbers["+ judgement (all)"] = ranking.candidates.space_group[ranking.order[0]]
-        for name, number in numbers.items():
-            answer = crystal_system(int(number)) in row["systems"], int(number) in row["groups"]
+        return {name: int(number) for name, number in numbers.items()}
+
+    for row in scans(arguments.table, arguments.limit):
+        for name, number in kept_rows.get(row["pattern_id"], lambda row=row: numbers_of(row)).items():
+            answer = crystal_system(number) in row["systems"], number in row["groups"]
             tally.setdefault(name, []).append(answer)
     for name, answers in tally.items():
         share(f"{name}: crystal system", np.array([a for a, _ in answers]))
         share(f"{name}: space group", np.array([b for _, b in answers]))
 
 
-def lab(arguments: argparse.Namespace) -> None:
-    """The right phase or an isostructural relative first, on simulated scans of strained cells."""
-    libraries = open_libraries(arguments.library)
-    own = libraries[-1]
-    places = set(own.ids())
-    rng = np.random.default_rng(arguments.seed)
-    p, good, system, removed, known, alike, missed = [], [], [], [], [], [], Counter()
-    sides = ("validation", "test") if arguments.held_out else ("train", "validation", "test")
-    kept = Kept(arguments.rows)
-
-    def judged(sample: Sample, allowed: list) -> dict:
-        try:
-            ranking = rank(Scan.from_pattern(sample.pattern), libraries, allowed)
-        except SyngonyError as error:
-            return {"error": str(error)[:40]}
-        if ranking is None:
-            return {}
-        first = right(ranking, sample, ranking.order[:1])[0]
-        return {
-            "p": float(ranking.probability[0]),
-            "right": bool(first),
-            "known": bool(first or right(ranking, sample, np.arange(len(ranking.logit))).any()),
-            "group": int(ranking.candidates.space_group[ranking.order[0]]),
-            "overlap": overlap(ranking, sample, int(ranking.order[0])),
-        }
-
-    for sample in samples(arguments.table, arguments.number, arguments.seed, sides):
-        allowed: list = [None] * len(libraries)
-        removed.append(sample.id in places and rng.random() < arguments.removed)
-        if removed[-1]:
-            without = Exclusion(ids=[sample.id], types=[(sample.space_group, sample.formula)] if arguments.type else [])
-            allowed = [without.allowed(library) for library in libraries]
-        found = kept.get(sample.id, lambda sample=sample, allowed=allowed: judged(sample, allowed))
-        if "error" in found:
-            missed[found["error"]] += 1
-        p.append(found.get("p", 0.0))
-        good.append(found.get("right", False))
-        answer = found.get("group", 0)
-        system.append(answer > 0 and crystal_system(answer) == crystal_system(sample.space_group))
-        known.append(found.get("known", False))
-        alike.append(found.get("overlap", 0.0) > ALIKE)
-    p_array, good_array = np.array(p), np.array(good)
-    share("right phase or relative first", good_array)
-    if any(removed):
-        gone = np.array(removed)
-        share("  phase in the library", good_array[~gone])
-        share("  phase removed", good_array[gone])
-    share("crystal system of the first", np.array(system))
-    share("right phase or relative among the candidates", np.array(known))
-    share("lines of the first are the sample's, any space group", np.array(alike))
-    print(f"calibration error {chance(p_array):.3f} by chance alone at this number")
-    print(f"calibration error {expected_calibration_error(p_array, good_array):.3f}; mean p {p_array.mean():.3f}")
-    for low in np.arange(0.0, 1.0, 0.1):
-        inside = (p_array >= low) & (p_array < low + 0.1 + (low > 0.85))
-        mean = p_array[inside].mean() if inside.any() else 0.0
-        share(f"  p {low:.1f} to {low + 0.1:.1f}, mean {mean:.2f}", good_array[inside])
-    half = np.argsort(-p_array)[: len(p) // 2]
-    share("right, likeliest half", good_array[half])
-    for reason, count in missed.items():
-        print(f"{count} scans refused: {reason}")
-
-
-def chance(p: np.ndarray) -> float:
-    """The calibration error that right probabilities would show with so few scans, on average."""
-    rng = np.random.default_rng(0)
-    return float(np.mean([expected_calibration_error(p, rng.random(len(p)) < p) for _ in range(200)]))
-
-
 def mixtures(arguments: argparse.Namespace) -> None:
     """Equal mixtures (strongest lines alike) of two phases: are both among the first five?"""
     libraries = open_libraries(arguments.library)
-    both, either, claimed = [], [], []
-    for pattern, one, other in pairs(arguments.table, arguments.number, arguments.seed + 7):
+    kept = Kept(arguments.rows)
+
+    def found(pattern: Pattern, *wanted: str) -> dict:
         try:
-            phases = recognise(pattern, libraries)
+            phases = recognise(pattern, libraries)[:5]
         except SyngonyError:
-            both.append(False)
-            either.append(False)
-            continue
-        ids = [{phase.id, *phase.relatives} for phase in phases[:5]]
-        hits = [any(wanted in known for known in ids) for wanted in (one, other)]
-        both.append(all(hits))
-        either.append(any(hits))
-        claimed.append(any(phase.component == 2 and phase.probability > 0.5 for phase in phases[:5]))
-    share("both phases in the first five", np.array(both))
-    share("at least one", np.array(either))
-    share("a second phase is claimed (p > 0.5)", np.array(claimed))
+            phases = []
+        ids = [{phase.id, *phase.relatives} for phase in phases]
+        second = [phase.probability for phase in phases if phase.component == 2]
+        return {"hits": [any(one in known for known in ids) for one in wanted], "second": max(second, default=0.0)}
+
+    rows = [
+        kept.get(f"{one} {other}", lambda scan=(pattern, one, other): found(*scan))
+        for pattern, one, other in pairs(arguments.table, arguments.number, arguments.seed + 7)
+    ]
+    share("both phases in the first five", [all(row["hits"]) for row in rows])
+    share("at least one", [any(row["hits"]) for row in rows])
+    share("a second phase is claimed (p > 0.5)", [row["second"] > 0.5 for row in rows])
 
 
 def timing(arguments: argparse.Namespace) -> None:
@@ -289,20 +231,22 @@ def report(paths: list[Path], scan: Scan, pattern: Pattern) -> None:
     libraries = [Library.load(path) for path in paths]
     loaded = time.perf_counter() - began
     recognise(pattern, libraries)  # compiled code is loaded once
-    searching, matching, busy = [], [], []
-    for _ in range(5):
-        began = time.perf_counter()
-        for library in libraries:
-            search(library, scan, 400, 2000)
-        searching.append(time.perf_counter() - began)
-        began, used = time.perf_counter(), time.process_time()
-        rank(scan, libraries)
-        matching.append(time.perf_counter() - began)
-        busy.append(time.process_time() - used)  # of all threads: what other programs take does not show
+    steps: dict[str, Callable[[], object]] = {
+        "search": lambda: [search(library, scan, 400, 2000) for library in libraries],
+        "search and judgement": lambda: rank(scan, libraries),
+    }
+    told = []
+    for name, step in steps.items():
+        walls, busy = [], []
+        for _ in range(5):
+            began, used = time.perf_counter(), time.process_time()
+            step()
+            walls.append(time.perf_counter() - began)
+            busy.append(time.process_time() - used)  # of all threads: what other programs take does not show
+        told.append(f"{name} {np.median(walls):.3f} s ({np.median(busy):.3f} s of cores)")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, search {np.median(searching):.3f} s, "
-        f"search and judgement {np.median(matching):.3f} s ({np.median(busy):.3f} s of cores), memory {memory:.2f} GB",
+        f"{sum(map(len, libraries)):>9,} structures: load {loaded:.2f} s, {', '.join(told)}, memory {memory:.2f} GB",
         flush=True,
     )
     os._exit(0)
@@ -315,11 +259,11 @@ def main() -> None:
     parser.add_argument("--library", nargs="+", default=["amcsd"], help="the last is the table's own, for lab")
     parser.add_argument("--limit", type=int, help="about so many of the measured scans")
     parser.add_argument("--number", type=int, default=300, help="simulated scans")
-    parser.add_argument("--removed", type=float, default=0.0, help="share of right phases taken out of the library")
-    parser.add_argument("--type", action="store_true", help="take out the whole structure type with them")
+    parser.add_argument("--present-only", action="store_true", help="lab: not without the phase, nor without its type")
     parser.add_argument("--held-out", action="store_true", help="only formulas the judgement was not fitted on")
     parser.add_argument("--wrong", type=int, default=0, help="wrong answers to list")
     parser.add_argument("--rows", type=Path, help="what was found, kept for going on; of one command and version")
+    parser.add_argument("--against", type=Path, help="measured, shipped library: --rows of a run with more libraries")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--scratch", type=Path, default=Path("runs"))

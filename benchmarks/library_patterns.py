@@ -16,6 +16,7 @@ from syngony.diffraction.texture import strained_q
 from syngony.errors import SyngonyError
 from syngony.learning.split import side_of
 from syngony.library.axis import BINS, Q_FIRST, Q_LAST, place
+from syngony.library.exclusion import Exclusion
 from syngony.library.match import MIRROR_TWINS, Ranking
 from syngony.pattern import Pattern
 from syngony.structure_table import StructureRecord, read_table
@@ -113,6 +114,14 @@ def right(ranking: Ranking, sample: Sample, candidates: NDArray[np.int64]) -> ND
         group = int(found.space_group[i])
         out[n] = same or (MIRROR_TWINS.get(group, group) == wanted and overlap(ranking, sample, int(i)) > ALIKE)
     return out
+
+
+def same_type(ranking: Ranking, sample: Sample, i: int) -> bool:
+    """Whether a candidate is of the sample's structure type: its space group and proportions, whatever its lines."""
+    library, own = ranking.libraries[ranking.candidates.library[i]], sample.space_group
+    groups = {own, MIRROR_TWINS.get(own, own), *(a for a, b in MIRROR_TWINS.items() if b == own)}
+    kinds = Exclusion(types=[(group, sample.formula) for group in groups])
+    return not kinds.allowed(library)[ranking.candidates.index[i]]
 
 
 def overlap(ranking: Ranking, sample: Sample, i: int) -> float:

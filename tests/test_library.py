@@ -16,10 +16,11 @@ from syngony.cli import app
 from syngony.diffraction.reflections import reflections
 from syngony.errors import InputError, LibraryError, TableError
 from syngony.library import build as building
+from syngony.library import file as library_file
 from syngony.library.axis import Q_FIRST, Q_LAST, place
 from syngony.library.build import add_to_library, build_library, remove_from_library
 from syngony.library.chemistry import Elements
-from syngony.library.file import MAGIC, Library, load_library, shipped_libraries
+from syngony.library.file import ARRAYS, MAGIC, Library, load_library, shipped_libraries, write_arrays
 from syngony.library.strain import reciprocal_basis, strain_modes
 from syngony.structure import Structure, lattice_vectors
 from syngony.structure_table import StructureRecord, TableInfo, write_structures
@@ -108,6 +109,40 @@ def test_an_interrupted_build_goes_on(tmp_path, table, monkeypatch):
     assert len(made) == 3 - len(there)
 
 
+def test_shards_of_another_kind_are_not_gone_on_with(tmp_path, table, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building, "SHARD", 2)
+    with pytest.raises(KeyboardInterrupt):
+        build_library(table, tmp_path / "a.lib", kind="computed", workers=1, progress=stop)
+    built = build_library(table, tmp_path / "a.lib", kind="measured", workers=1)
+    assert all(built.library.entry(i).measured for i in range(5))
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("change", ["build", "add", "remove"])
+def test_a_good_library_outlives_a_failure_at_the_last_moment(tmp_path, table, library, monkeypatch, change, failure):
+    before, calls = library.path.read_bytes(), []
+
+    def fail(descriptor):
+        calls.append(descriptor)
+        # A build and an addition sync their one shard first (and an addition what it adds), then the library itself.
+        if len(calls) == {"build": 2, "add": 3, "remove": 1}[change]:
+            raise failure
+
+    monkeypatch.setattr(library_file.os, "fsync", fail)
+    with pytest.raises(type(failure)):
+        if change == "build":
+            build_library(table, library.path)
+        elif change == "add":
+            add_to_library(library.path, table)
+        else:
+            remove_from_library(library.path, ["t-halite"])
+    assert library.path.read_bytes() == before
+    assert not list(tmp_path.glob("**/*.partial")) and not list(tmp_path.glob(".*.lib"))
+
+
 def test_nothing_half_written_replaces_a_good_library(tmp_path, library):
     before = library.path.read_bytes()
     tiny = Structure(np.eye(3) * 1.02, ["H"], [[0, 0, 0]])  # its longest spacing is 1.02 Å
@@ -144,6 +179,22 @@ def test_add_replaces_and_remove_removes(tmp_path, library):
     assert len(Library.load(library.path)) == 5
 
 
+def test_a_library_added_to_is_the_library_of_all(tmp_path, library):
+    first = build_library(write_table(tmp_path / "two.parquet", records(["rutile", "halite"])), tmp_path / "two.lib")
+    rest = [name for name in TEXTBOOK if name not in ("rutile", "halite")]
+    added = add_to_library(first.library.path, write_table(tmp_path / "rest.parquet", records(rest))).library
+    assert sorted(added.ids()) == sorted(library.ids())
+    for name in library.ids():
+        one, other = (item.take(item.ids().index(name)) for item in (added, library))
+        assert all((one[key] == other[key]).all() for key in one)
+        assert added.entry(added.ids().index(name)) == library.entry(library.ids().index(name))
+    left = remove_from_library(added.path, [f"t-{name}" for name in rest])
+    assert (
+        left.path.read_bytes()
+        == build_library(tmp_path / "two.parquet", tmp_path / "again.lib").library.path.read_bytes()
+    )
+
+
 def damaged(library, change):
     path = library.path.with_name("damaged.lib")
     path.write_bytes(change(bytearray(library.path.read_bytes())))
@@ -174,6 +225,23 @@ def test_a_damaged_library_says_so(library):
         Library.load(EXAMPLES / "rutile.xy")
     with pytest.raises(LibraryError, match="no such library.*amcsd"):
         load_library("nothing")
+
+
+def test_a_library_that_cannot_be_searched_is_one_error(tmp_path, library):
+    """Before any scan is read: status 2, and one line that says what to do."""
+    empty = tmp_path / "empty.lib"
+    arrays = {key: getattr(library, key)[:0] for key in ARRAYS if key != "source"}
+    write_arrays(empty, arrays, library.header["sources"][0], title="", failures=[])
+    wrong = {
+        empty: "the library is empty: build it of a table that has structures",
+        damaged(library, lambda c: rewritten(c, format=99)): "build it again",
+        EXAMPLES / "rutile.xy": "not a library of Syngony: pass a file that",
+        tmp_path: "no such library",
+    }
+    for path, message in wrong.items():
+        result = CliRunner().invoke(app, ["match", str(EXAMPLES / "rutile.xy"), "--library", str(path)])
+        assert result.exit_code == 2 and result.stdout == "", path
+        assert message in result.stderr.replace("\n", " ") and len(result.stderr.splitlines()) == 1, result.stderr
 
 
 def test_what_is_no_library_is_not_overwritten(tmp_path, table):

@@ -225,6 +225,16 @@ def test_the_command_line(tmp_path):
     assert "Rutile" in run.invoke(app, ["match", str(good), "-w", "CuKa"]).stdout
 
 
+def test_a_scan_out_of_range_is_named_and_the_others_matched(tmp_path):
+    low = tmp_path / "low.xy"
+    low.write_text("".join(f"{1 + 0.02 * i:.2f} {100 + i % 7}\n" for i in range(400)))
+    result = CliRunner().invoke(app, ["match", str(low), str(EXAMPLES / "halite.xy"), "-w", "CuKa", "--json"])
+    assert result.exit_code == 1 and "low.xy" in result.stderr
+    refused, found = json.loads(result.stdout)
+    assert "shares less than 10 degrees" in refused["error"] and refused["known_phases"] == []
+    assert found["error"] is None and found["known_phases"][0]["name"] == "Halite"
+
+
 def test_every_scan_of_a_file_is_matched(tmp_path):
     scans = [np.loadtxt(EXAMPLES / f"{name}.xy") for name in ("rutile", "halite")]
     path = tmp_path / "two.uxd"
@@ -247,7 +257,8 @@ def test_matching_needs_no_extra():
         "sys.meta_path.insert(0, Missing())\n"
         "import syngony\n"
         f"p = syngony.read_pattern({str(EXAMPLES / 'rutile.xy')!r}, 'CuKa')\n"
-        "print(syngony.match(p)[0].name)"
+        "print(syngony.match(p)[0].name)\n"
+        "assert 'scipy.signal' not in sys.modules, 'it takes 0.4 s to import'"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -3,6 +3,8 @@ import pytest
 from conftest import halite, rutile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks, peak_prominences, peak_widths
 
 from syngony.diffraction.profile import PaperGrid, paper_pattern
 from syngony.diffraction.reflections import reflections
@@ -11,6 +13,7 @@ from syngony.pattern import Pattern, q_from_two_theta, two_theta_from_q
 from syngony.structure import Structure
 from syngony.views import ImageView, LineListView, ProfileView, view_from_dict
 from syngony.views.background import opening_background
+from syngony.views.maxima import local_maxima, rise, widths
 from syngony.views.profile import _cell_means
 
 
@@ -169,3 +172,23 @@ def test_a_list_of_lines_of_noise_is_short_and_finite():
     columns = LineListView()(Pattern(angles, noise, 1.54184))
     assert np.isfinite(columns).all()
     assert (columns[2] < 1.0).all()  # none stands ten times out of the noise
+
+
+@pytest.mark.parametrize("levels", [0, 6])
+def test_maxima_are_those_of_scipy(levels):
+    """With rounded values too, which have flat tops; and for curves too short to have any."""
+    rng = np.random.default_rng(5)
+    for size in (1, 2, 3, 40, 3000):
+        curve = gaussian_filter1d(rng.normal(size=size), 2.0)
+        curve = np.round(levels * curve) if levels else curve
+        height = 0.2 * rng.normal(size=size)
+        np.testing.assert_array_equal(local_maxima(curve, height), find_peaks(curve, height=height)[0])
+        places = local_maxima(curve)
+        np.testing.assert_array_equal(places, find_peaks(curve)[0])
+        assert size < 3000 or len(places) > 100
+        for window in (None, 151):
+            found = rise(curve, places, window)
+            expected = peak_prominences(curve, places, window)
+            for own, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(own, other)
+            np.testing.assert_array_equal(widths(curve, places, found), peak_widths(curve, places, 0.5, expected)[0])

@@ -1,17 +1,19 @@
-"""How well a candidate explains a scan: its whole profile, lines as strong as texture lets them be. Compiled."""
+"""How well a candidate explains a scan: its whole profile, lines as strong as texture lets them be."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from syngony.library.axis import REFERENCE
 from syngony.library.candidates import Candidates, in_threads
+from syngony.library.profile_comparison import COLUMNS, compare, draw
 from syngony.library.refine import Refined
 from syngony.library.scan import GRID, Scan
 
@@ -21,10 +23,6 @@ WIDTHS = (0.05, 0.08, 0.12, 0.2, 0.35, 0.6)
 GROWTHS = (0.15, 0.0, 0.4, 0.9)
 """Degrees: what is tried of their growth with tan(theta), the likeliest first."""
 
-TEXTURE = 3.0
-"""Texture, coarse grains and wrong sites may make a line stronger or weaker by this factor, not by more."""
-
-_ROUNDS = 6  # of sharing the scan's intensity among overlapping lines
 _SAMPLE = 24  # candidates by which the width is chosen
 _SMOOTHING = 0.02  # degrees
 _TAIL = 8.0  # half widths to which a line is drawn
@@ -36,11 +34,11 @@ FEATURES = (
 """What is known of a candidate, in the order of `Agreement.features`:
 
 strict: correlation of the roots of both profiles, intensities as calculated; tolerant: the same after each line
-was given the scan's intensity within `TEXTURE`; missing: share of the lines that should stand out of the noise
-and are not there even then; unexplained: what no line explains of the scan's square root (squares over all);
-texture: spread of ln(intensity found over calculated); lines: ln of the number of lines that matter; inside: share
-of the lines' weight in the range of the scan; distortion, scale and zero: what the refinement had to do, over
-their standard deviations.
+was given the scan's intensity within a factor (`profile_comparison.TEXTURE`); missing: share of the lines that
+should stand out of the noise and are not there even then; unexplained: what no line explains of the scan's square
+root (squares over all); texture: spread of ln(intensity found over calculated); lines: ln of the number of lines
+that matter; inside: share of the lines' weight in the range of the scan; distortion, scale and zero: what the
+refinement had to do, over their standard deviations.
 """
 
 _HOPELESS = np.array([0.0, 0.0, 1.0, 1.0] + [0.0] * (len(FEATURES) - 4))  # where a refinement ran away
@@ -97,12 +95,12 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: LineW
     angles = line_angles(refined.q)
     k = len(candidates)
 
-    def compare(width: LineWidth, count: int) -> tuple[NDArray, NDArray, NDArray]:
-        figures, factors, height = np.zeros((count, 7)), np.ones(len(power)), np.zeros(count)
+    def compared(width: LineWidth, count: int) -> tuple[NDArray, NDArray, NDArray]:
+        figures, factors, height = np.zeros((count, COLUMNS)), np.ones(len(power)), np.zeros(count)
         narrow = steps_of_a_point(width, angles)
 
         def work(begin: int, end: int) -> None:
-            _compare(
+            compare(
                 candidates.offsets, angles, narrow, power, observed, net, floor, scan.two_theta[0], LINE_SHAPE,
                 begin, end, figures, factors, height,
             )  # fmt: skip
@@ -112,18 +110,20 @@ def agreement(candidates: Candidates, refined: Refined, scan: Scan, width: LineW
 
     if width is None:
         sample = min(k, _SAMPLE)
-
-        def fits(width: LineWidth) -> float:
-            return float(np.sort(compare(width, sample)[0][:, 1])[-min(3, sample) :].mean())
-
-        width = max((LineWidth(least, GROWTHS[0]) for least in WIDTHS), key=fits)
-        width = max((LineWidth(width.least, growth) for growth in GROWTHS), key=fits)
-        width = max((LineWidth(least, width.growth) for least in WIDTHS), key=fits)
-    figures, factors, height = compare(width, k)
+        width = _likeliest_width(lambda tried: np.sort(compared(tried, sample)[0][:, 1])[-min(3, sample) :].mean())
+    figures, factors, height = compared(width, k)
     asked = [refined.distortion / 0.01, np.abs(refined.scale - 1.0) / 0.01, np.abs(refined.zero) / 0.05]
     features = np.column_stack([figures, *asked])
     features[~np.isfinite(features).all(axis=1)] = _HOPELESS
     return Agreement(features, width, factors, height)
+
+
+def _likeliest_width(fit_of: Callable[[LineWidth], float]) -> LineWidth:
+    """The width by which candidates fit best: first its least value, then its growth, then its least value again."""
+    fits = cache(fit_of)  # a width that was tried is not tried again
+    width = max((LineWidth(least, GROWTHS[0]) for least in WIDTHS), key=fits)
+    width = max((LineWidth(width.least, growth) for growth in GROWTHS), key=fits)
+    return max((LineWidth(least, width.growth) for least in WIDTHS), key=fits)
 
 
 def profile_of(
@@ -136,7 +136,7 @@ def profile_of(
     angles = line_angles(q)
     out = np.zeros(len(scan.net))
     narrow = steps_of_a_point(found.width, angles)
-    _draw(angles, narrow, power * found.height[number], scan.two_theta[0], LINE_SHAPE, out)
+    draw(angles, narrow, power * found.height[number], scan.two_theta[0], LINE_SHAPE, out)
     return out
 
 
@@ -186,127 +186,3 @@ def _line_shape() -> NDArray[np.float64]:
 
 LINE_SHAPE = _line_shape()
 """Heights of a line, half Gaussian and half Lorentzian, at steps of half its width / 32 from its centre."""
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _draw(angles, narrow, power, start, shape, out):
-    """Add lines to a profile on a grid of `GRID` that begins at `start`; of the same power broad ones are lower."""
-    for i in range(angles.shape[0]):
-        at, step, height = (angles[i] - start) / GRID, narrow[i], power[i] * narrow[i]
-        middle, reach = int(at + 0.5), int((shape.shape[0] - 2) / step)
-        for x in range(max(0, middle - reach), min(out.shape[0], middle + reach + 1)):
-            out[x] += height * shape[min(int(abs(x - at) * step + 0.5), shape.shape[0] - 1)]
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _compare(
-    offsets, angles, narrow, power, observed, net, floor, start, shape, begin, end, figures, factors, height
-):  # fmt: skip
-    p = net.shape[0]
-    stop = start + GRID * (p - 1)
-    calculated, root = np.empty(p), np.empty(p)
-    bottom = math.sqrt(floor)
-    mean_o, square_o = 0.0, 0.0
-    for x in range(p):
-        mean_o += observed[x]
-        square_o += observed[x] * observed[x]
-    mean_o /= p
-    for c in range(begin, end):
-        a, b = offsets[c], offsets[c + 1]
-        n = b - a
-        inside, total = 0.0, 0.0
-        for i in range(a, b):
-            total += math.sqrt(power[i])
-            if start < angles[i] < stop:
-                inside += math.sqrt(power[i])
-        figures[c, 6] = inside / max(total, 1e-12)
-        calculated[:] = 0.0
-        _draw(angles[a:b], narrow[a:b], power[a:b], start, shape, calculated)
-        scale = _scale(calculated, observed, bottom)
-        if not scale > 0.0:
-            figures[c, :] = 0.0
-            figures[c, 2] = figures[c, 3] = 1.0
-            continue
-        for x in range(p):
-            root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
-        figures[c, 0] = _correlation(root, observed, mean_o)
-        factor, lack = factors[a:b], np.zeros(n)
-        for turn in range(_ROUNDS):
-            for i in range(n):
-                at = (angles[a + i] - start) / GRID
-                step = narrow[a + i]
-                middle, reach = int(at + 0.5), int((shape.shape[0] - 2) / step) // 2
-                seen, given = 0.0, 0.0
-                for x in range(max(0, middle - reach), min(p, middle + reach + 1)):
-                    h = shape[min(int(abs(x - at) * step + 0.5), shape.shape[0] - 1)]
-                    seen += h * net[x]
-                    given += h * scale * calculated[x]
-                if turn == _ROUNDS - 1:
-                    lack[i] = max(0.0, 1.0 - seen / given) if given > 0.0 else 0.0
-                elif given > 0.0:
-                    factor[i] = min(TEXTURE, max(1.0 / TEXTURE, factor[i] * (seen + 1e-9) / (given + 1e-9)))
-            if turn < _ROUNDS - 1:
-                calculated[:] = 0.0
-                _draw(angles[a:b], narrow[a:b], power[a:b] * factor, start, shape, calculated)
-        for x in range(p):
-            root[x] = math.sqrt(scale * calculated[x] + floor) - bottom
-        figures[c, 1] = _correlation(root, observed, mean_o)
-        under = 0.0
-        for x in range(p):
-            under += max(observed[x] - root[x], 0.0) ** 2
-        figures[c, 3] = under / square_o
-        absent, expected = 0.0, 1e-12
-        for i in range(n):
-            if start < angles[a + i] < stop:
-                least = scale * power[a + i] * narrow[a + i] / TEXTURE
-                w = math.sqrt(power[a + i]) * least / (least + floor)
-                expected += w
-                if factor[i] <= 1.01 / TEXTURE:
-                    absent += w * lack[i]
-        figures[c, 2] = absent / expected
-        weights, mean, spread, squares = 1e-12, 0.0, 0.0, 0.0
-        for i in range(n):
-            if start < angles[a + i] < stop:
-                w = math.sqrt(power[a + i])
-                weights += w
-                squares += w * w
-                mean += w * math.log(factor[i])
-        mean /= weights
-        for i in range(n):
-            if start < angles[a + i] < stop:
-                gap = math.log(factor[i]) - mean
-                spread += math.sqrt(power[a + i]) * gap * gap
-        figures[c, 4] = math.sqrt(spread / weights)
-        figures[c, 5] = math.log(max(weights * weights / max(squares, 1e-12), 1.0))
-        height[c] = scale
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _scale(calculated, observed, bottom):
-    """Factor that lays a calculated profile on the scan, both by their roots (noise made linear)."""
-    product, square = 0.0, 1e-12
-    for x in range(calculated.shape[0]):
-        r = math.sqrt(calculated[x])
-        # The observed root is sqrt(y + f) - sqrt(f): back to sqrt(y).
-        o = observed[x] + bottom
-        y = o * o - bottom * bottom
-        if r > 0.0:
-            product += r * math.sqrt(max(y, 0.0))
-            square += r * r
-    return (product / square) ** 2
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _correlation(root, observed, mean_o):
-    p = root.shape[0]
-    mean = 0.0
-    for x in range(p):
-        mean += root[x]
-    mean /= p
-    rr, oo, ro = 1e-12, 1e-12, 0.0
-    for x in range(p):
-        r, o = root[x] - mean, observed[x] - mean_o
-        rr += r * r
-        oo += o * o
-        ro += r * o
-    return ro / math.sqrt(rr * oo)

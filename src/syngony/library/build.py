@@ -89,9 +89,9 @@ def build_library(
     name = info.source or table.stem
     source = {"source": name, "licence": info.licence, "kind": kind}
     folder = output.with_name(f"{output.name}.parts")
-    identity = _identity(table)
+    identity = _identity(table, kind)
     if folder.is_dir() and _read(folder / "identity") != identity:
-        shutil.rmtree(folder)  # of another table, or made by another version
+        shutil.rmtree(folder)  # of another table or kind, or made by another version
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "identity").write_text(identity)
     _make_shards(table, folder, source, max(1, workers or os.cpu_count() or 1), total, progress)
@@ -255,12 +255,12 @@ def _plain(text: str) -> str:
     return str(text).replace("\t", " ").replace("\n", " ")
 
 
-def _identity(table: Path) -> str:
+def _identity(table: Path, kind: Kind | None) -> str:
     digest = hashlib.sha256()
     with table.open("rb") as stream:
         while chunk := stream.read(1 << 24):
             digest.update(chunk)
-    return f"{FORMAT} {SHARD} {B_OVERALL} {Q_LAST} {digest.hexdigest()}"
+    return f"{FORMAT} {SHARD} {B_OVERALL} {Q_LAST} {kind} {digest.hexdigest()}"
 
 
 def _read(path: Path) -> str:

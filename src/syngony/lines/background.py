@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter, uniform_filter1d
-from scipy.signal import find_peaks, peak_prominences, peak_widths
 
 from syngony.pattern import Pattern
 from syngony.views.background import opening_background
+from syngony.views.maxima import local_maxima, rise, widths
 from syngony.wavelengths import TUBE_LINES
 
 _COPPER = TUBE_LINES["CuKa"]
@@ -83,13 +83,15 @@ def typical_width(net: Array, variance: Array) -> float:
     smoothing = 1.5
     while smoothing < min(len(net) / 8.0, 200.0) and best[0] < 4:
         smooth, error = smoothed(net, smoothing), np.sqrt(smoothed_variance(variance, smoothing))
-        tops, _ = find_peaks(smooth, height=8.0 * error)
-        excess = peak_prominences(smooth, tops)[0] / error[tops] if len(tops) else np.empty(0)
+        tops = local_maxima(smooth, 8.0 * error)
+        risen = rise(smooth, tops)
+        excess = risen.prominence / error[tops]
         height = smooth[tops]
         strong = np.flatnonzero((excess > 8.0) & (height > 0.05 * height.max(initial=0.0)))
         if min(len(strong), 4) > best[0]:
             strong = strong[np.argsort(-height[strong])[:16]]
-            square = peak_widths(smooth, tops[strong], 0.5)[0] ** 2 - smoothing**2
+            half = widths(smooth, tops[strong], risen.take(strong))
+            square = half**2 - smoothing**2
             width = np.sqrt(np.maximum(square, 1.0))
             order = np.argsort(width)
             weight = np.cumsum(np.sqrt(excess[strong][order]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
-from scipy.signal import find_peaks, peak_prominences
 
 from syngony.lines.background import smoothed, smoothed_curvature, smoothed_variance
 from syngony.lines.fit import strip_partner
+from syngony.views.maxima import local_maxima, rise
 
 Array = NDArray[np.float64]
 
@@ -39,10 +39,9 @@ def candidates(
         smooth, damp = strip_partner(grid, smooth, ratio, share, width)
         curvature, _ = strip_partner(grid, curvature, ratio, share, width)
         error, curvature_error = error * damp, curvature_error * damp
-    tops, _ = find_peaks(smooth, height=4.0 * error)
-    if len(tops):
-        tops = tops[peak_prominences(smooth, tops)[0] > 3.0 * error[tops]]
-    shoulders, _ = find_peaks(curvature, height=5.0 * curvature_error)
+    tops = local_maxima(smooth, 4.0 * error)
+    tops = tops[rise(smooth, tops).prominence > 3.0 * error[tops]]
+    shoulders = local_maxima(curvature, 5.0 * curvature_error)
     near = maximum_filter1d(curvature, 2 * int(1.5 * points) + 1)
     clear = (curvature[shoulders] > 0.04 * near[shoulders]) & (smooth[shoulders] > 4.0 * error[shoulders])
     shoulders = shoulders[clear]
@@ -65,7 +64,7 @@ def left_over(x: Array, rest: Array, model: Array, variance: Array, width: float
     points = max(0.8 * width / float(np.median(np.diff(x))), 1.5)
     smooth, error = smoothed(rest, points), np.sqrt(smoothed_variance(variance, points))
     near = maximum_filter1d(model, 2 * int(points) + 1)
-    tops, _ = find_peaks(smooth, height=4.5 * error)
+    tops = local_maxima(smooth, 4.5 * error)
     tops = tops[smooth[tops] > 0.05 * near[tops]]
     tops = tops[_distance(x[tops], lines) > 0.4 * width]
     return x[tops], smooth[tops]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks, peak_widths
 
 from syngony.pattern import Pattern, q_from_two_theta
+from syngony.views.maxima import local_maxima, rise, widths
 from syngony.views.profile import REFERENCE_WAVELENGTH, regular_scan
 
 FEATURES = 5
@@ -71,17 +71,15 @@ class LineListView:
         if top <= 0:
             return columns
         noise = max(1.4826 * float(np.median(np.abs(net - smooth))), _FLOOR * top / _SIGNIFICANCE)
-        found, about = find_peaks(smooth, prominence=_SIGNIFICANCE * noise, wlen=_REACH)
-        prominence = about["prominences"]
-        kept = prominence > _SADDLE * smooth[found]
-        found, prominence = found[kept], prominence[kept]
-        if len(found) > self.lines:
-            chosen = np.sort(np.argpartition(prominence, -self.lines)[-self.lines :])
-        else:
-            chosen = np.arange(len(found))
-        bases = tuple(about[name][kept][chosen] for name in ("left_bases", "right_bases"))
-        found, prominence = found[chosen], prominence[chosen]
-        width = peak_widths(smooth, found, 0.5, (prominence, *bases))[0]
+        found = local_maxima(smooth)
+        risen = rise(smooth, found, _REACH)
+        kept = (risen.prominence >= _SIGNIFICANCE * noise) & (risen.prominence > _SADDLE * smooth[found])
+        chosen = np.flatnonzero(kept)
+        if len(chosen) > self.lines:
+            chosen = chosen[np.sort(np.argpartition(risen.prominence[chosen], -self.lines)[-self.lines :])]
+        found, risen = found[chosen], risen.take(chosen)
+        prominence = risen.prominence
+        width = widths(smooth, found, risen)
         step = angles[1] - angles[0]
         place = slice(2, 2 + len(found))
         columns[0, place] = _ln_q(angles[found] + step * _vertex(smooth, found))
