@@ -290,6 +290,7 @@ def main() -> None:
         memory.append(("5 s after", now["server_resident_bytes"], now["workers_resident_bytes"]))
         assert now["worker_dead_total"] == now["worker_late_total"] == 0, "a worker ended"
     report(outcomes, seconds, memory, most)
+    print(f"Answers kept for downloads: {now['answers_kept']:.0f}")
     sys.exit(1 if outcomes.wrong else 0)
 
 
