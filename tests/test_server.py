@@ -10,6 +10,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,7 +172,16 @@ def test_the_shelf_is_bounded_and_the_oldest_go_first() -> None:
     shelf = Shelf(most=2)
     answers = [shown(answer(), None, (), key, whole=False) for key in "abc"]
     shelf.put(answers)
-    assert shelf.get(["a"]) is None and shelf.get(["c", "b"]) == [answers[2], answers[1]]
+    assert shelf.get(["a"]) is None and shelf.results(["a", "b"]) is None and len(shelf) == 2
+    assert list(shelf.get(["c", "b"]) or ()) == [answers[2], answers[1]]
+    assert shelf.results(["c", "b"]) == [answers[2].result, answers[1].result]
+
+
+def test_the_shelf_gives_back_what_it_packed() -> None:
+    kept = replace(shown(answer(), None, (), "a"), drawing={"two_theta": [10.0, 0.1 + 0.2], "phases": None})
+    shelf = Shelf()
+    shelf.put([kept])
+    assert list(shelf.get(["a"]) or ()) == [kept] and len(str(kept.html)) > 100
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
@@ -202,7 +212,7 @@ def test_strangers_are_turned_away(client: TestClient) -> None:
 
 def test_the_interface_is_described(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    assert set(schema["paths"]) == {"/api/status", "/api/determine", "/api/export/{kind}"}
+    assert set(schema["paths"]) == {"/api/status", "/api/determine", "/api/export/{kind}", "/health", "/metrics"}
     assert "413" in schema["paths"]["/api/determine"]["post"]["responses"]
     status = client.get("/api/status").json()
     assert status["workers"] == 1 and status["wavelengths"]["CuKa"] == 1.54184 and "mobilenetv2" in status["made"]
@@ -219,8 +229,7 @@ def test_a_worker_that_dies_ends_one_file_alone() -> None:
     async def story() -> tuple[object, object]:
         workers = Workers(ASKED, 1)
         try:
-            worker = await asyncio.wrap_future(workers._pool.submit(os.getpid))
-            os.kill(worker, signal.SIGKILL)
+            os.kill(*workers.pids(), signal.SIGKILL)
             first = await workers.determine(Upload("a.xy", RUTILE))
             return first, await workers.determine(Upload("a.xy", RUTILE))
         finally:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.errors import ModelError
+from syngony.errors import ModelError, SyngonyError
 from syngony.extinction_groups import extinction_group_indices, extinction_groups, shares_within_extinction_groups
+from syngony.shipped import is_as_shipped
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import View, view_from_dict
 
@@ -48,10 +49,13 @@ class Network:
     def __init__(self, path: Path, card: dict[str, Any]) -> None:
         self.path = path
         self.card = card
-        self.name: str = card["name"]
+        self.name = str(card["name"])
         try:
+            self.temperature = float(card.get("temperature", 1.0))
+            if not 0.01 < self.temperature < 100:
+                raise ValueError(f"a temperature of {self.temperature:g}")
             self.view: View = view_from_dict(card["view"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, SyngonyError) as error:
             raise ModelError(f"{path.name}: its card describes no view that this version knows ({error})") from None
 
     @classmethod
@@ -59,13 +63,20 @@ class Network:
         """A shipped network by name, or one of your own by the path of its ``.onnx`` file.
 
         Raises:
-            ModelError: no such network, no card beside it, or its hash differs from the card's.
+            ModelError: no such network, no card beside it, its hash differs from the card's, or it is of those shipped
+            and it or its card is not what was shipped.
         """
         path = _locate(name)
         card = read_card(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != card["sha256"]:
             raise ModelError(f"{path.name}: its sha256 differs from its card's: damaged; install or export it again")
+        if name in shipped_models():
+            for file in (path, path.with_suffix(".json")):
+                if not is_as_shipped(file):
+                    raise ModelError(
+                        f"{file.name} is not as it was shipped: install Syngony again, or pass your own .onnx"
+                    )
         return cls(path, card)
 
     @cached_property
@@ -83,8 +94,12 @@ class Network:
     def scores(self, inputs: NDArray[np.float32]) -> Scores:
         """Probabilities for (n, *view.shape) inputs, calibrated by the card's temperature."""
         name = self._session.get_inputs()[0].name
-        logits = self._session.run(None, {name: np.ascontiguousarray(inputs, dtype=np.float32)})[0]
-        return scores_from_logits(logits, float(self.card.get("temperature", 1.0)))
+        try:
+            logits = self._session.run(None, {name: np.ascontiguousarray(inputs, dtype=np.float32)})[0]
+        except Exception as error:  # as above
+            reason = str(error).splitlines()[0][:120]
+            raise ModelError(f"{self.path.name} does not take what its card says ({reason}); export it again") from None
+        return scores_from_logits(logits, self.temperature)
 
     def scores_in_batches(self, inputs: Iterable[NDArray[np.float32]], size: int = 64) -> Iterator[Scores]:
         """`scores` of a stream of single inputs, some at a time."""
@@ -133,10 +148,13 @@ def read_card(path: Path) -> dict[str, Any]:
         card = json.loads(place.read_text())
     except OSError:
         raise ModelError(f"{path}: no card {place.name} beside it; make both with syngony export") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{place}: not JSON ({error}); make it again with syngony export") from None
-    missing = [key for key in ("name", "view", "sha256", "format") if key not in card]
-    if missing or card["format"] != CARD_FORMAT:
+    if (
+        not isinstance(card, dict)
+        or not {"name", "view", "sha256", "format"} <= set(card)
+        or card["format"] != CARD_FORMAT
+    ):
         raise ModelError(f"{place}: not a card of format {CARD_FORMAT}; make it again with syngony export")
     return card
 

@@ -171,9 +171,11 @@ def reduced_formula(formula: str) -> str:
     """
     amounts: Counter[str] = Counter()
     for symbol, amount in re.findall(r"([A-Z][a-z]?)([\d.]*)", formula):
+        if amount.count(".") > 1 or len(amount) > 12 or (amount and not float(amount)):
+            raise StructureError(f"{formula[:80]!a} is not a chemical formula: {amount[:12]!a} is no amount")
         amounts[symbol] += float(amount or 1)  # type: ignore[assignment]
     if not amounts:
-        raise StructureError(f"{formula!r} is not a chemical formula")
+        raise StructureError(f"{formula[:80]!a} is not a chemical formula")
     values = list(amounts.values())
     if all(abs(v - round(v)) < 1e-6 for v in values):
         divisor = float(reduce(math.gcd, (round(v) for v in values)))
@@ -198,8 +200,9 @@ def _check_places(
     spacings = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
     axis = int(np.argmax(spacings))
     along, reach = frac_coords[:, axis] % 1.0, SAME_PLACE / spacings[axis]
-    for begin in range(0, n, 1000):
-        gaps = np.abs(along[begin : begin + 1000, None] - along)
+    block = max(1, min(1000, 4_000_000 // n))  # memory stays small however many sites there are
+    for begin in range(0, n, block):
+        gaps = np.abs(along[begin : begin + block, None] - along)
         first, second = np.nonzero((gaps < reach) | (gaps > 1.0 - reach))
         first += begin
         offsets = frac_coords[first] - frac_coords[second]

@@ -18,6 +18,16 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that determine. By the cores if omitted.")
     ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SYNGONY_TOKEN",
+            show_envvar=True,
+            help="What clients must show, at least 16 letters; better by the environment, where nobody lists it. "
+            "For an address of other machines one is made if omitted.",
+        ),
+    ] = None,
+    waiting: Annotated[int, typer.Option(min=0, help="Files that may wait for a worker; more are refused.")] = 32,
     model: Annotated[str, typer.Option(help="A shipped network's name, or an .onnx file.")] = DEFAULT_MODEL,
     library: Annotated[list[str] | None, typer.Option(help=LIBRARY_HELP)] = None,
     evidence: Annotated[str | None, typer.Option(help=EVIDENCE_HELP)] = None,
@@ -29,7 +39,7 @@ def serve(
     from syngony.server.run import run
 
     try:
-        run(Witnesses(model, libraries_of(library), budget, evidence_of(evidence)), host, port, workers)
+        run(Witnesses(model, libraries_of(library), budget, evidence_of(evidence)), host, port, workers, token, waiting)
     except SyngonyError as error:
         complain(str(error))
         raise typer.Exit(2) from None

@@ -156,22 +156,27 @@ def read_labelled_patterns(path: Path | str, limit: int | None = None) -> list[L
             for index, row in enumerate(batch.select(needed[2:] + extra).to_pylist()):
                 if limit is not None and len(patterns) == limit:
                     return patterns
-                two_theta, intensity = (scan[index].values for scan in scans)
+                two_theta, intensity = (getattr(scan[index], "values", None) for scan in scans)
                 patterns.append(_labelled(path, row, two_theta, intensity, len(patterns)))
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TableError(f"{path}: not a readable Parquet file ({reason})") from None
     return patterns
 
 
 def _labelled(path: Path | str, row: dict[str, Any], two_theta: Any, intensity: Any, number: int) -> LabelledPattern:
     """One row of a pattern table; the scan as Arrow arrays."""
     name = str(row.get("pattern_id") or row.get("material_id") or number)
-    groups = tuple(int(part) for part in str(row["space_group"]).split("|"))
+    stated = str(row["space_group"])
+    parts = stated.split("|")
+    if not all(part.isdecimal() and len(part) < 4 and 1 <= int(part) <= 230 for part in parts):
+        raise TableError(f"{path}: pattern {name[:40]!a}: space_group {stated[:40]!a} is no number or n|m of 1 to 230")
     try:
         pattern = Pattern(
             two_theta.to_numpy(zero_copy_only=False), intensity.to_numpy(zero_copy_only=False), row["wavelength"], name
         )
-    except (PatternError, AttributeError) as error:
-        raise TableError(f"{path}: pattern {name}: {error}") from None
-    formula = row.get("formula")
-    return LabelledPattern(pattern, groups, row.get("material") or (reduced_formula(formula) if formula else ""))
+        formula = row.get("formula")
+        kin = row.get("material") or (reduced_formula(formula) if formula else "")
+    except (PatternError, AttributeError, TypeError, KeyError) as error:
+        raise TableError(f"{path}: pattern {name[:40]!a}: {error}") from None
+    return LabelledPattern(pattern, tuple(int(part) for part in parts), str(kin))

@@ -28,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import LibraryError
+from syngony.library.axis import BINS, FINE
+from syngony.shipped import is_as_shipped
 
 FORMAT = 1
 """Goes up when the arrays or their meaning change."""
@@ -128,7 +130,7 @@ class Library:
     def entry(self, index: int) -> Entry:
         """One structure (0 to len - 1)."""
         span = slice(self.text_offsets[index], self.text_offsets[index + 1])
-        identifier, name, formula = self.text[span].tobytes().decode().split("\t")
+        identifier, name, formula = self.text[span].tobytes().decode(errors="replace").split("\t")
         source = self.header["sources"][self.source[index]]
         number = int(self.space_group[index])
         return Entry(
@@ -138,7 +140,7 @@ class Library:
     def ids(self) -> list[str]:
         """Identifiers of all structures, in order."""
         words, starts = self.text.tobytes(), self.text_offsets.tolist()
-        return [words[a : words.index(b"\t", a)].decode() for a in starts[:-1]]
+        return [words[a : words.index(b"\t", a)].decode(errors="replace") for a in starts[:-1]]
 
     def take(self, index: int) -> dict[str, NDArray]:
         """Copies of the arrays of one structure: hkl, amplitude, position and metric."""
@@ -154,7 +156,8 @@ class Library:
             verify: read it once to compare its hash, about 1 s per GB.
 
         Raises:
-            LibraryError: no such file, no library, another version, truncated or changed since it was written.
+            LibraryError: no such file, no library, another version, truncated or changed since it was written, or
+                arrays that do not fit together.
         """
         path = Path(path)
         if not path.is_file():
@@ -166,14 +169,11 @@ class Library:
             for begin in range(0, end, _CHUNK):
                 digest.update(data[begin : begin + _CHUNK].data)
             digest.update(_canonical(header))
-            if digest.hexdigest() != header["sha256"]:
+            if digest.hexdigest() != header.get("sha256"):
                 raise LibraryError(f"{path}: the file was changed or damaged (its hash is wrong): build it again")
-        arrays = {}
-        for key, (kind, shape) in ARRAYS.items():
-            offset, count = header["arrays"][key]
-            size = count * int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
-            arrays[key] = np.asarray(data[offset : offset + size]).view(kind).reshape(count, *shape)
-        return cls(path, header, **arrays)
+        library = cls(path, header, **_mapped(path, header, data))
+        _refuse_impossible(library)
+        return library
 
 
 def shipped_libraries() -> list[str]:
@@ -188,7 +188,12 @@ def load_library(name: str | Path, verify: bool = True) -> Library:
         LibraryError: neither; or what `Library.load` says.
     """
     if str(name) in shipped_libraries():
-        return Library.load(Path(str(_shelf().joinpath(f"{name}.lib"))), verify)
+        path = Path(str(_shelf().joinpath(f"{name}.lib")))
+        if verify and not is_as_shipped(path):
+            raise LibraryError(
+                f"{name}.lib is not as it was shipped: install Syngony again, or pass your own by its path"
+            )
+        return Library.load(path, verify)
     if not Path(name).is_file():
         raise LibraryError(
             f"{name}: no such library: give the path of a .lib file or one of {', '.join(shipped_libraries())}; "
@@ -265,14 +270,23 @@ def _write(
             header["total_lines"] = header["arrays"]["amplitude"][1]
             if header["structures"] == 0 and not may_be_empty:
                 raise LibraryError(f"{path}: no structure is left to write: an empty library recognises nothing")
-            digest.update(_canonical(header))
-            text = json.dumps({**header, "sha256": digest.hexdigest()}).encode()
-            stream.write(text + len(text).to_bytes(8, "little") + MAGIC)
+            stream.write(_sealed(header, digest))
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sealed(arrays: bytes, header: dict[str, Any]) -> bytes:
+    """What stands behind the arrays in a file, which are all that comes before: header with hash, and the end."""
+    return _sealed(header, hashlib.sha256(arrays))
+
+
+def _sealed(header: dict[str, Any], digest: Any) -> bytes:
+    digest.update(_canonical(header))
+    text = json.dumps({**header, "sha256": digest.hexdigest()}).encode()
+    return text + len(text).to_bytes(8, "little") + MAGIC
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
@@ -292,7 +306,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         stream.seek(begin)
         try:
             header = json.loads(stream.read(length))
-        except ValueError:
+        except (ValueError, RecursionError):
             header = None
     if not isinstance(header, dict) or "format" not in header:
         raise LibraryError(f"{path}: its header is damaged: build it again")
@@ -302,6 +316,47 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             "build it again with syngony library build"
         )
     return header, begin
+
+
+def _mapped(path: Path, header: dict[str, Any], data: NDArray[np.uint8]) -> dict[str, NDArray]:
+    """The arrays that a header tells of."""
+    arrays = {}
+    try:
+        for key, (kind, shape) in ARRAYS.items():
+            offset, count = header["arrays"][key]
+            size = count * int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
+            if not 0 <= offset <= offset + size <= len(data):
+                raise ValueError("beyond the end")
+            arrays[key] = np.asarray(data[offset : offset + size]).view(kind).reshape(count, *shape)
+        for source in header["sources"]:
+            if not (isinstance(source["source"], str) and isinstance(source["licence"], str) and "kind" in source):
+                raise ValueError("a source without its name")
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise LibraryError(f"{path}: its header is damaged: build it again") from None
+    return arrays
+
+
+def _refuse_impossible(library: Library) -> None:
+    """Refuse arrays that do not fit together: compiled loops follow them without looking, and a hash is soon forged.
+
+    Raises:
+        LibraryError: counts that differ, or numbers that point beyond what is there.
+    """
+    n, m = len(library.lines), int(library.lines.sum(dtype=np.int64))
+    of_structures = (library.metric, library.norm, library.elements, library.space_group, library.source)
+    fits = all(len(array) == n for array in (*of_structures, library.letters))
+    fits = fits and all(len(array) == m for array in (library.hkl, library.amplitude, library.position))
+    fits = fits and len(library.text) == library.letters.sum(dtype=np.int64)
+    if fits and n:
+        fits = int(library.source.max()) < len(library.header["sources"])
+        fits = fits and bool(library.space_group.min() >= 1 and library.space_group.max() <= 230)
+        fits = fits and bool(np.isfinite(library.metric).all() and np.isfinite(library.norm).all())
+        tabs = np.concatenate([[0], np.cumsum(library.text == ord("\t"))])[library.text_offsets]
+        fits = fits and bool((np.diff(tabs) == 2).all())
+    if fits and m:
+        fits = int(library.position.max()) < BINS * FINE
+    if not fits:
+        raise LibraryError(f"{library.path}: its arrays do not fit together: build it again")
 
 
 def _canonical(header: dict[str, Any]) -> bytes:

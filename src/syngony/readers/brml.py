@@ -12,7 +12,7 @@ from syngony.errors import PatternError
 from syngony.pattern import Measurement
 from syngony.readers.archive import Archive
 from syngony.readers.decoding import decode
-from syngony.readers.scan import Scan, check_length, refuse_tilted
+from syngony.readers.scan import MOST_PACKED_SCANS, Scan, check_length, refuse_many, refuse_tilted
 from syngony.readers.xml_tree import parse_xml, text_of
 
 NAME = "Bruker BRML"
@@ -33,6 +33,7 @@ def read_brml(content: bytes) -> list[Scan]:
     members = [name for name in members if name]
     if not members:
         raise PatternError(f"{NAME}: no scan in it (a measurement that was never started?)")
+    refuse_many(len(members), NAME, MOST_PACKED_SCANS)
     scans = []
     for index, member in enumerate(members):
         raw = parse_xml(archive.read(member), f"{NAME}, {member}")

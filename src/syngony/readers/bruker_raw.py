@@ -18,9 +18,8 @@ import numpy as np
 from syngony.errors import PatternError
 from syngony.pattern import Measurement
 from syngony.readers.decoding import decode
-from syngony.readers.scan import Scan, check_length, printable, refuse_axis, refuse_tilted, stepped
+from syngony.readers.scan import Scan, check_length, printable, refuse_axis, refuse_many, refuse_tilted, stepped
 
-_MOST_SCANS = 4096
 _OTHER_SCANS = {3: "rocking curve", 4: "chi", 5: "phi"}  # scan types of version 3
 _NOT_THERE = 9999.0  # position of a drive that the goniometer lacks
 
@@ -55,7 +54,8 @@ def _read_1(content: bytes, name: str) -> list[Scan]:
     """Heads of 156 bytes, each before its counts; the last field tells whether another range follows."""
     scans: list[Scan] = []
     place, follows = 0, 1
-    while follows and len(scans) < _MOST_SCANS:
+    while follows:
+        refuse_many(len(scans) + 1, name)
         if content[place : place + 4] == b"RAW ":  # early files did not repeat it
             place += 4
         points, time, step = struct.unpack_from("<Iff", content, place)
@@ -76,6 +76,7 @@ def _read_2(content: bytes, name: str) -> list[Scan]:
     lines = Measurement(format=name, date=_text(content, 168, 20), anode=_text(content, 188, 2))
     scans: list[Scan] = []
     place = 256
+    refuse_many(ranges, name)
     for _ in range(ranges):
         length, points = struct.unpack_from("<HH", content, place)
         time, step, start = struct.unpack_from("<fff", content, place + 8)
@@ -105,7 +106,8 @@ def _read_3(content: bytes, name: str) -> list[Scan]:
     )
     scans: list[Scan] = []
     place = 712
-    for index in range(min(ranges, _MOST_SCANS)):
+    refuse_many(ranges, name)
+    for index in range(ranges):
         length, points = struct.unpack_from("<II", content, place)
         (chi,) = struct.unpack_from("<d", content, place + 24)
         time, kind = struct.unpack_from("<fI", content, place + 192)
@@ -126,7 +128,8 @@ def _read_4(content: bytes, name: str) -> list[Scan]:
     tube = (0.0, 0.0, None)
     scans: list[Scan] = []
     place = 61
-    while place < len(content) and len(scans) < _MOST_SCANS:
+    while place < len(content):
+        refuse_many(len(scans), name)
         kind, length = struct.unpack_from("<II", content, place)
         if kind in (0, 160):
             (points,) = struct.unpack_from("<I", content, place + 88)

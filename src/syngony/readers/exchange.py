@@ -20,6 +20,7 @@ from syngony.readers.scan import Scan, check_length
 JCAMP, JSON = "JCAMP-DX", "JSON of xrdpattern"
 _RECORD = re.compile(r"^##([^=\n]*)=(.*)$", re.MULTILINE)
 _REMARK = re.compile(r"\$\$.*$", re.MULTILINE)
+_BETWEEN = re.compile(r"[\s,;]+")
 _NUMBERS = re.compile(r"[\s\d.,;eE+-]*\Z")
 
 
@@ -47,7 +48,10 @@ def read_jcamp(text: str) -> list[Scan]:
     refuse_other_axis([units])
     if not _NUMBERS.match(table):
         raise PatternError(f"{JCAMP}: a compressed table: export it uncompressed")
-    rows = [[float(word) for word in re.split(r"[\s,;]+", line.strip())] for line in table.splitlines() if line.strip()]
+    try:
+        rows = [[float(word) for word in _BETWEEN.split(line.strip())] for line in table.splitlines() if line.strip()]
+    except ValueError as error:  # "1.2.3", or a decimal comma
+        raise PatternError(f"{JCAMP}: the table holds something that is no number ({str(error)[:60]})") from None
     if form.startswith("(XY"):
         values = np.array([number for row in rows for number in row])
         if len(values) % 2:

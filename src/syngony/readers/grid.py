@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from syngony.readers.scan import stepped
 
-_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+))"
+_NUMBER = r"([-+]?(?:\d+(?:\.\d*)?|\.\d+))(?![\d.])"
 _GRID = re.compile(rf"\s*{_NUMBER}[\s,]+{_NUMBER}[\s,]+{_NUMBER}(?:\s|,|$)")
 _HEADER_LINES = 8
 _ROWS = 4  # so many angles in a row are no accident

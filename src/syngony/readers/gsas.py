@@ -20,7 +20,7 @@ from syngony.readers.header import speaks_of_neutrons, stated_wavelength
 from syngony.readers.scan import Scan, stepped
 
 NAME = "GSAS"
-_BANK = re.compile(r"^[ \t]*BANK\s+\d+\s+(\d+)\s+\d+\s+([A-Z_]+)(.*)$", re.MULTILINE | re.IGNORECASE)
+_BANK = re.compile(r"^[ \t]*BANK\s+\d+\s+(\d{1,9})\s+\d+\s+([A-Z_]+)(.*)$", re.MULTILINE | re.IGNORECASE)
 _FIELD = re.compile(r"([ \d]{2})( *\d+\.?\d*)")
 _MOST_BANKS = 200
 _NEUTRONS = "the header speaks of neutrons: intensities are taken for those of X-rays"

@@ -17,7 +17,7 @@ _RECIPROCAL = re.compile(
     re.IGNORECASE,
 )
 _TWO_THETA = re.compile(r"2[\s_-]*(?:th|θ)|two[\s_-]*theta", re.IGNORECASE)
-_RADIANS = re.compile(r"2th\w*_rad\b|\bradians?\b|[\[(]rad[\])]", re.IGNORECASE)
+_RADIANS = re.compile(r"2th\w{0,20}_rad\b|\bradians?\b|[\[(]rad[\])]", re.IGNORECASE)
 _NOT_TWO_THETA_SCAN = re.compile(
     r"scan(?:ning)?[\s_-]*(?:axis|mode|type)[\s:=,;\"']+"
     r"(alpha|beta|chi|phi|psi|omega|rocking[\s_-]*curve|pole[\s_-]*figure|theta)\b(?!.*2[\s_-]*th|.*two[\s_-]*th|\s*[-/:]\s*theta)",

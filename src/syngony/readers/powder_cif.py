@@ -35,6 +35,7 @@ _OTHER_AXES = {
     "_pd_proc_recip_len_q": "Q",
     "_pd_meas_position": "the position on a detector",
 }
+_MOST_BLOCKS = 20_000  # gemmi compares the name of each with all others
 _GLUED = re.compile(r"^(_[^\s?'\"]+)\?([ \t]*)$", re.MULTILINE)
 _FOREIGN = re.compile(r"[^\x00-\x7f]")  # CIF 1 is ASCII; people write their names in it
 _UNCERTAINTY = re.compile(r"\(\d+\)$")
@@ -47,6 +48,8 @@ def read_powder_cif(text: str) -> list[Scan]:
     Raises:
         PatternError: not CIF, cut short, no powder scan (a structure alone), or another axis than 2θ.
     """
+    if text.lower().count("data_") > _MOST_BLOCKS:
+        raise PatternError(f"{NAME}: more than {_MOST_BLOCKS} data blocks: give the measured pattern alone")
     try:
         plain = _FOREIGN.sub("_", _GLUED.sub(r"\1 ?\2", text))
         document = gemmi.cif.read_string(plain)
@@ -104,8 +107,8 @@ def _scan(tags: _Tags) -> Scan | None:
     declared = tags.value(
         "_pd_meas_number_of_points" if intensity.startswith("_pd_meas") else "_pd_proc_number_of_points"
     )
-    if declared.isdigit() and int(declared) != len(counts):
-        raise PatternError(f"{NAME}: {declared} points declared, the file holds {len(counts)}: export it again")
+    if declared.isdecimal() and declared.lstrip("0") != str(len(counts)):
+        raise PatternError(f"{NAME}: {declared[:20]} points declared, the file holds {len(counts)}: export it again")
     source = next((name for name in _WAVELENGTHS if tags.value(name)), "")
     known = np.isfinite(counts)
     if not known.all():

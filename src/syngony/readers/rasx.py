@@ -15,7 +15,7 @@ from syngony.pattern import Measurement
 from syngony.readers.archive import Archive
 from syngony.readers.decoding import decode
 from syngony.readers.rigaku import lines_of_tube, seconds_a_point
-from syngony.readers.scan import Scan, refuse_axis
+from syngony.readers.scan import MOST_PACKED_SCANS, Scan, refuse_axis, refuse_many
 from syngony.readers.xml_tree import parse_xml, text_of
 
 NAME = "Rigaku RASX"
@@ -32,6 +32,7 @@ def read_rasx(content: bytes) -> list[Scan]:
     if "root.xml" not in archive.names:
         raise PatternError(f"{NAME}: it lacks its member root.xml: copy it again from the instrument")
     root = parse_xml(archive.read("root.xml"), f"{NAME}, root.xml")
+    refuse_many(len(root), NAME, MOST_PACKED_SCANS)
     scans: list[Scan] = []
     for group in root:
         names = [e.get("Name", "") for e in group.findall("ContentHashList")]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from syngony.errors import PatternError
 from syngony.pattern import Measurement
-from syngony.readers.scan import Scan, check_length, refuse_axis, stepped
+from syngony.readers.scan import Scan, check_length, refuse_axis, refuse_many, stepped
 
 RAS, ASC = "Rigaku RAS", "Rigaku ASC"
 _PAIR = re.compile(r'\*(\S+?)\s*(?:=|\s)\s*"?([^"]*)"?\s*$')
@@ -39,6 +39,7 @@ def read_ras(text: str) -> list[Scan]:
         elif line.startswith("*RAS_INT_START"):
             rows = []
         elif line.startswith("*RAS_INT_END") and rows is not None:
+            refuse_many(len(scans) + 1, RAS)
             scans.append(_ras_scan(header, rows))
             rows = None
         elif rows is not None:
@@ -101,6 +102,7 @@ def read_asc(text: str) -> list[Scan]:
         if line.startswith("*BEGIN"):
             group, words = {}, []
         elif line.startswith("*END") and group is not None:
+            refuse_many(len(scans) + 1, ASC)
             scans.append(_asc_scan({**general, **group}, words))
             group = None
         elif match:

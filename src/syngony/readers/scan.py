@@ -13,6 +13,10 @@ from syngony.errors import PatternError, WavelengthError
 from syngony.pattern import Measurement, q_from_two_theta, two_theta_from_q
 from syngony.wavelengths import parse_wavelength
 
+MOST_SCANS = 4096
+"""Of one file; of an archive, which is opened for each anew, `MOST_PACKED_SCANS`."""
+MOST_PACKED_SCANS = 500
+
 TWO_THETA, Q = "2θ", "Q"
 _SAME_TILT = 0.5  # degrees of chi; goniometers wander less
 
@@ -59,6 +63,16 @@ class Scan:
     def warned(self, *warnings: str) -> Scan:
         """The same scan with more warnings."""
         return replace(self, warnings=(*self.warnings, *warnings))
+
+
+def refuse_many(scans: int, name: str, most: int = MOST_SCANS) -> None:
+    """Refuse a file of more scans than are read in bounded time.
+
+    Raises:
+        PatternError: how many it holds, or claims to.
+    """
+    if scans > most:
+        raise PatternError(f"{name}: {scans} scans in one file, at most {most} are read: export them in parts")
 
 
 def printable(text: str) -> str:

@@ -22,7 +22,9 @@ from syngony.readers import (
 from syngony.readers.scan import Scan
 
 _AS_TEXT = "export the scan as two columns of text (.xy, .xye, .csv)"
-_MAX_TEXT = 30_000_000  # bytes
+_MAX_TEXT = 10_000_000  # bytes, twenty times the longest real scan at hand; parsing takes fifty times as much
+_MAX_LINES = 1_000_000
+_MAX_XML = 30_000_000  # bytes: markup is longer, and instruments put many scans in one file
 _HEAD = 20_000  # characters in which the marks of a text are looked for
 
 _BINARY: tuple[tuple[bytes, Callable[[bytes], list[Scan]]], ...] = (
@@ -55,7 +57,7 @@ _PACKED: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ", "xz"),
     (b"7z\xbc\xaf", "7z"),
 )
-_XRDML = re.compile(r"\A\s*<[^>]*>?.*?<(?:\w+:)?xrdMeasurement|\A\s*<(?:\w+:)?xrdMeasurement", re.DOTALL)
+_XRDML = re.compile(r"<(?:\w{1,40}:)?xrdMeasurement")
 _TEXT: tuple[tuple[re.Pattern[str], Callable[[str], list[Scan]]], ...] = tuple(
     (re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), read)
     for pattern, read in (
@@ -101,10 +103,14 @@ def read_scans(content: bytes) -> list[Scan]:
         return _reader_of_archive(content)(content)
     decoded = text.decode_text(content)
     head = decoded[:_HEAD]
-    if _XRDML.search(head):
+    if head.lstrip().startswith("<") and _XRDML.search(head):
+        if len(content) > _MAX_XML:
+            raise PatternError(f"{len(content) / 1e6:.0f} MB of XRDML: larger than any powder scan")
         return xrdml.read_xrdml(content)
     if len(content) > _MAX_TEXT:
         raise PatternError(f"{len(content) / 1e6:.0f} MB of text: larger than any powder scan")
+    if (lines := max(decoded.count("\n"), decoded.count("\r"))) > _MAX_LINES:
+        raise PatternError(f"{lines} lines: longer than any powder scan")
     for pattern, name in _REFUSED_TEXT:
         if pattern.search(head):
             raise PatternError(f"{name}, which cannot be read: {_AS_TEXT}")

@@ -26,6 +26,7 @@ _CONTROL = re.compile(r"[\x01-\x08\x0e-\x19\x1b-\x1f]")
 _HEADER = 60  # lines
 _MANY_COLUMNS = 5
 _END_OF_LINE = re.compile(r"\r\n|\r|\n")
+_MOST_CHARACTERS = 6_000_000  # ten times the longest real scan at hand
 _MOST_LINES = 1_000_000
 _LONGEST_LINE = 1_000_000  # characters
 
@@ -37,6 +38,8 @@ def read_columns_of_text(text: str) -> list[Scan]:
         PatternError: no block of numbers, NaN, an axis that is neither, an incomplete file, columns
             that are no scan, or text far longer than a scan.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise PatternError(f"{len(text) / 1e6:.0f} MB in columns of text: longer than any powder scan")
     lines = _END_OF_LINE.split(text)
     if len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
         raise PatternError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from syngony.errors import PatternError
 from syngony.pattern import Measurement
-from syngony.readers.scan import Scan, check_length, refuse_axis, refuse_tilted, stepped
+from syngony.readers.scan import Scan, check_length, refuse_axis, refuse_many, refuse_tilted, stepped
 
 NAME = "Bruker UXD"
 _KEY = re.compile(r"_(\w+)\s*=\s*(.*)")
@@ -36,6 +36,7 @@ def read_uxd(text: str) -> list[Scan]:
 
     def close() -> None:
         if block is not None:
+            refuse_many(len(scans) + 1, NAME)
             scans.append(_scan({**general, **header}, block, paired))
 
     for number, line in enumerate(text.splitlines(), 1):
@@ -66,7 +67,7 @@ def read_uxd(text: str) -> list[Scan]:
 def _scan(header: dict[str, str], block: list[str], paired: bool) -> Scan:
     refuse_axis(header.get("DRIVE", ""))
     if paired:
-        rows = [_numbers(line) for line in block]
+        rows = [_floats(line) for line in block]
         if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
             raise PatternError(f"{NAME}: rows that are not equally long pairs of angle and intensity: copy it again")
         values = np.array(rows)
@@ -97,8 +98,12 @@ def _scan(header: dict[str, str], block: list[str], paired: bool) -> Scan:
 
 
 def _numbers(text: str) -> NDArray[np.float64]:
+    return np.array(_floats(text), dtype=np.float64)
+
+
+def _floats(text: str) -> list[float]:
     try:
-        return np.array(text.replace(",", " ").split(), dtype=np.float64)
+        return [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
         raise PatternError(f"{NAME}: {text[:30]!a} in the middle of a scan: copy it again") from None
 

@@ -8,7 +8,8 @@ from xml.parsers import expat
 from syngony.errors import PatternError
 
 _DEEPEST = 100
-_MOST_ELEMENTS = 1_000_000
+_MOST_ELEMENTS = 500_000
+_MOST_ATTRIBUTES = 1000
 
 
 def parse_xml(content: bytes, name: str) -> Element:
@@ -20,7 +21,7 @@ def parse_xml(content: bytes, name: str) -> Element:
 
     Raises:
         PatternError: not well formed or cut short, a document type (entities could grow without
-            bound), elements nested over 100 deep or over a million of them.
+            bound), over a thousand attributes, elements nested over 100 deep or over half a million of them.
     """
     builder = TreeBuilder()
     depth = elements = 0
@@ -30,6 +31,8 @@ def parse_xml(content: bytes, name: str) -> Element:
         depth, elements = depth + 1, elements + 1
         if depth > _DEEPEST or elements > _MOST_ELEMENTS:
             raise PatternError(f"{name}: elements nested too deep or too many for a measurement")
+        if len(attributes) > _MOST_ATTRIBUTES:
+            raise PatternError(f"{name}: an element of over a thousand attributes: no measurement")
         builder.start(_local(tag), {_local(key): value for key, value in attributes.items()})
 
     def end(tag: str) -> None:

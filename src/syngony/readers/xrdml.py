@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from syngony.errors import PatternError
 from syngony.pattern import Measurement
-from syngony.readers.scan import Scan, check_length, refuse_axis
+from syngony.readers.scan import Scan, check_length, refuse_axis, refuse_many
 from syngony.readers.xml_tree import parse_xml, text_of
 
 NAME = "PANalytical XRDML"
+_LONGEST_LIST = 10_000_000  # characters: over a million numbers
 _NO_SCANS = re.compile(r"pole figure|area|texture|stress|rocking", re.IGNORECASE)
 
 
@@ -36,6 +37,7 @@ def read_xrdml(content: bytes) -> list[Scan]:
         kind = measurement.get("measurementType", "")
         if _NO_SCANS.search(kind):
             raise PatternError(f"{NAME}: the measurement is of type {kind[:40]!r}: no powder scan")
+        refuse_many(len(scans) + len(measurement.findall("scan")), NAME)
         scans.extend(_scan(element, measurement, text_of(root, "sample/id")) for element in measurement.findall("scan"))
     if not scans:
         raise PatternError(f"{NAME}: no scan in it (a measurement that was never started?): export it again")
@@ -112,6 +114,8 @@ def _wavelength(measurement: Element) -> tuple[float | None, list[str], Measurem
 
 
 def _numbers(text: str) -> NDArray[np.float64]:
+    if len(text) > _LONGEST_LIST:
+        raise PatternError(f"{NAME}: {len(text) / 1e6:.0f} MB of numbers in one list: larger than any powder scan")
     try:
         return np.array(text.split(), dtype=np.float64)
     except ValueError:

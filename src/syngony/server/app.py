@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -24,13 +26,20 @@ from syngony.errors import InputError, WavelengthError
 from syngony.report.answers import Report
 from syngony.report.rendering import made_by, static
 from syngony.report.table import csv_text
+from syngony.server.admission import Admission
 from syngony.server.guard import LOOPBACK, Guard, too_large
+from syngony.server.metrics import KIND, Metrics, resident_bytes
 from syngony.server.shelf import Shelf
 from syngony.server.work import Refusal, Upload, Workers, default_workers
 from syngony.wavelengths import TUBE_LINES, parse_wavelength
 
 LARGEST_UPLOAD = 40_000_000
 """Bytes of one request: ten times the longest scan that an instrument writes."""
+
+WAITING = 32
+"""Files that may wait for a worker; each takes a file on disk of up to `LARGEST_UPLOAD`, and no memory."""
+
+_LONGEST_NAME = 200  # characters of a file's name that are kept
 
 # FastAPI sends traces and figures of requests to a collector when the environment names one. Nothing leaves here.
 _NO_TELEMETRY: Any = {
@@ -83,13 +92,21 @@ class Chosen(BaseModel):
     ids: list[str] = Field(min_length=1, max_length=5000)
 
 
-def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[str] = LOOPBACK) -> FastAPI:
+def create_app(
+    asked: Witnesses,
+    workers: int | None = None,
+    hosts: Collection[str] = LOOPBACK,
+    token: str | None = None,
+    waiting: int = WAITING,
+) -> FastAPI:
     """The application; network and libraries are loaded here, so that a wrong name is an error at once.
 
     Args:
         asked: network, libraries, budget, kinds of evidence.
         workers: processes; `default_workers` when None.
         hosts: names under which it may be asked for; empty for any.
+        token: what clients must show; None where none is needed.
+        waiting: files that may wait for a worker; more are refused with 503.
 
     Raises:
         ModelError, LibraryError, InputError: see `Determiner`.
@@ -97,7 +114,7 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
     determiner = asked.determiner()
     made = made_by(determiner.network, determiner.libraries or [])
     count = workers or default_workers()
-    shelf = Shelf()
+    shelf, metrics = Shelf(), Metrics()
     plotly = get_plotlyjs()
     texts = {
         "plotly.js": (plotly, "text/javascript"),
@@ -125,8 +142,10 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
         telemetry=_NO_TELEMETRY,
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_UPLOAD)
-    app.add_middleware(Guard, hosts=hosts, largest=LARGEST_UPLOAD)
-    refused: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 410, 413, 422, 503)}
+    app.add_middleware(Admission, most=count + waiting)
+    app.add_middleware(Guard, hosts=hosts, largest=LARGEST_UPLOAD, token=token, metrics=metrics)
+    statuses = (401, 403, 404, 408, 410, 413, 422, 503)
+    refused: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in statuses}
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -149,6 +168,8 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
             raise HTTPException(404, "no such file")
         text, kind = texts[name]
         return Response(text, media_type=f"{kind}; charset=utf-8", headers={"Cache-Control": "no-cache"})
+
+    _add_figures(app, metrics, shelf)
 
     @app.get("/api/status")
     async def status() -> Status:
@@ -179,12 +200,15 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
                 parse_wavelength(wavelength)
             except WavelengthError as error:
                 raise HTTPException(422, str(error)) from None
-        name = PurePath((file.filename or "scan").replace("\\", "/")).name or "scan"
+        name = PurePath((file.filename or "scan").replace("\\", "/")).name[:_LONGEST_NAME] or "scan"
         try:
             preparation = Preparation(low, high, background)
         except InputError as error:
             raise HTTPException(422, str(error)) from None
-        done = await app.state.workers.determine(Upload(name, await file.read(), wavelength, preparation))
+        began = time.monotonic()
+        async with app.state.workers.turn():  # until then the file stays on disk
+            done = await app.state.workers.determine(Upload(name, await file.read(), wavelength, preparation))
+        metrics.determined(time.monotonic() - began)
         if isinstance(done, Refusal):
             return _problem(422, done.reason, done.needs_wavelength)
         shelf.put(done)
@@ -193,20 +217,51 @@ def create_app(asked: Witnesses, workers: int | None = None, hosts: Collection[s
     @app.post("/api/export/{kind}", responses=refused, response_class=Response)
     async def export(kind: Literal["json", "csv", "html"], chosen: Chosen) -> Response:
         """Answers as one file: the list of `--json`, the table of `--csv`, or the report of `--report`."""
-        answers = shelf.get(chosen.ids)
-        if answers is None:
+        answers, results = shelf.get(chosen.ids), shelf.results(chosen.ids)
+        if answers is None or results is None:
             raise HTTPException(410, "some answers are no longer kept: determine their files again")
-        results = [answer.result for answer in answers]
         if kind == "json":
             return JSONResponse([result.as_dict() for result in results])
         if kind == "csv":
             return Response(csv_text(results), media_type="text/csv; charset=utf-8")
-        report = Report(made)
-        for answer in answers:
-            report.add_shown(answer)
-        return HTMLResponse(await asyncio.to_thread(report.html))
+
+        def report() -> str:
+            written = Report(made)
+            for answer in answers:
+                written.add_shown(answer)
+            return written.html()
+
+        return HTMLResponse(await asyncio.to_thread(report))
 
     return app
+
+
+def _add_figures(app: FastAPI, metrics: Metrics, shelf: Shelf) -> None:
+    """What tells whoever watches over the server how it is."""
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        """200 when files are determined at once, 503 while workers load and compile; needs no token."""
+        ready = app.state.workers.ready
+        answer = JSONResponse({"ready": ready}, 200 if ready else 503)
+        if not ready:
+            answer.headers["Retry-After"] = "5"
+        return answer
+
+    @app.get("/metrics", response_class=Response)
+    async def figures() -> Response:
+        """Figures of the running server, in the text format of Prometheus."""
+        running: Workers = app.state.workers
+        text = metrics.text(
+            waiting=running.waiting,
+            workers=len(running.pids()),
+            worker_late_total=running.ends["late"],
+            worker_dead_total=running.ends["dead"],
+            answers_kept=len(shelf),
+            server_resident_bytes=resident_bytes([os.getpid()]),
+            workers_resident_bytes=resident_bytes(running.pids()),
+        )
+        return Response(text, media_type=KIND)
 
 
 def _scan(answer: Any) -> Scan:

@@ -1,4 +1,4 @@
-"""Determinations in processes of their own, so that the server answers while they run."""
+"""Determinations in processes of their own, so that the server answers while they run, whatever a file does to them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 import os
 import secrets
 import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -23,6 +26,11 @@ from syngony.report.answers import Shown, shown
 
 LONGEST = 180.0
 """Seconds for one file; an ordinary scan takes one or two."""
+
+MOST_MEMORY = 2_000_000_000
+"""Bytes that a process may take for a file, beyond what network and libraries take. Linux alone can hold it to that."""
+
+_STARTING = 300.0  # seconds in which a process loads and compiles; half a minute where nothing was ever compiled
 
 MOST_SCANS = 60
 """Scans of one file that are determined."""
@@ -54,46 +62,148 @@ class Refusal:
 
 
 class Workers:
-    """A pool of processes, each with network and libraries loaded.
+    """Processes, each with network and libraries loaded, that determine one file at a time.
 
-    A process that dies (of a scan too big for the memory) is the end of its file alone: the pool is made anew.
+    A process that dies (of a scan too big for the memory) or does not end in time is the end of its file alone:
+    another takes its place.
+
+    Args:
+        asked: network, libraries, budget, kinds of evidence.
+        count: processes.
+        longest: seconds for one file.
     """
 
-    def __init__(self, asked: Witnesses, count: int) -> None:
+    def __init__(self, asked: Witnesses, count: int, longest: float = LONGEST) -> None:
         self._asked = asked
+        self._longest = longest
         self.count = count
-        self._pool = self._new_pool()
         self.ready = False
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.count, mp_context=get_context("spawn"), initializer=_start, initargs=(self._asked,)
-        )
+        self.ends = {"late": 0, "dead": 0}
+        self.waiting = 0
+        self._turns = asyncio.Semaphore(count)
+        self._closed = False
+        self._threads = ThreadPoolExecutor(count)  # each waits for one process
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._all: set[_Worker] = set()
+        for _ in range(count):
+            self._start_one()
 
     async def warm_up(self) -> None:
-        """Have every worker determine an invented scan: compiled code is loaded before a user waits for it."""
-        try:
-            waits = [asyncio.wrap_future(self._pool.submit(_warm)) for _ in range(self.count)]
-            await asyncio.gather(*waits)
-        except BrokenProcessPool:
-            self._pool = self._new_pool()
+        """Wait until every process has determined an invented scan: then code is compiled, and no user waits for it."""
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._threads, self._warm_one) for _ in range(self.count)))
         self.ready = True
 
-    async def determine(self, upload: Upload) -> list[Shown] | Refusal:
-        """All scans of a file."""
-        pool = self._pool
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until a process is free for one file."""
+        self.waiting += 1
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(pool.submit(_determine, upload)), LONGEST)
-        except TimeoutError:
-            return Refusal(f"not done after {LONGEST:.0f} s: choose a smaller range, or use the command line")
-        except BrokenProcessPool:
-            if self._pool is pool:
-                self._pool = self._new_pool()
-            return Refusal("the scan was too much for this machine (its worker ended): choose a smaller range")
+            await self._turns.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def determine(self, upload: Upload) -> list[Shown] | Refusal:
+        """All scans of a file. Whoever loads it only in its `turn` holds no more files than there are processes."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._determine, upload)
+
+    def pids(self) -> list[int]:
+        """Identifiers of the processes."""
+        return [worker.pid for worker in tuple(self._all)]
 
     def close(self) -> None:
         """End the processes; what waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
+        for worker in tuple(self._all):
+            worker.end()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _start_one(self) -> None:
+        worker = _Worker(self._asked)
+        self._all.add(worker)
+        self._idle.put(worker)
+        if self._closed:  # in the meantime, by another thread
+            worker.end()
+
+    def _replace(self, worker: _Worker, cause: str) -> None:
+        worker.end()
+        self._all.discard(worker)
+        if not self._closed:
+            self.ends[cause] += 1
+            self._start_one()
+
+    def _warm_one(self) -> None:
+        worker = self._idle.get()
+        try:
+            worker.wait()
+            self._idle.put(worker)
+        except (EOFError, OSError, TimeoutError):
+            self._replace(worker, "dead")
+
+    def _determine(self, upload: Upload) -> list[Shown] | Refusal:
+        worker = self._idle.get()
+        try:
+            worker.wait()
+            done = worker.ask(upload, self._longest)
+        except TimeoutError:
+            self._replace(worker, "late")
+            return Refusal(f"not done after {self._longest:.0f} s: choose a smaller range, or use the command line")
+        except (EOFError, OSError):
+            self._replace(worker, "dead")
+            return Refusal("the scan was too much for this machine (its worker ended): choose a smaller range")
+        self._idle.put(worker)
+        return done
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, asked: Witnesses) -> None:
+        context = get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_work, args=(other, asked), daemon=True)
+        self._process.start()
+        other.close()
+        self._ready = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    def wait(self) -> None:
+        """Until it is ready.
+
+        Raises:
+            EOFError: it died.
+            TimeoutError: it does not become ready.
+        """
+        if not self._ready:
+            self._receive(_STARTING)
+            self._ready = True
+
+    def ask(self, upload: Upload, seconds: float) -> list[Shown] | Refusal:
+        """Its answer.
+
+        Raises:
+            EOFError, OSError: it died.
+            TimeoutError: it has none after so many seconds.
+        """
+        self._pipe.send(upload)
+        return self._receive(seconds)
+
+    def end(self) -> None:
+        """End it at once, whatever it does."""
+        self._process.kill()
+        self._process.join(5)
+
+    def _receive(self, seconds: float) -> list[Shown] | Refusal:
+        if not self._pipe.poll(seconds):
+            raise TimeoutError
+        return self._pipe.recv()
 
 
 def default_workers() -> int:
@@ -104,10 +214,31 @@ def default_workers() -> int:
 _determiner: Determiner | None = None  # of this worker process
 
 
-def _start(asked: Witnesses) -> None:
+def _work(pipe: Connection, asked: Witnesses) -> None:
+    """What a process does: load, warm up, say that it is ready, then an answer for each file until the pipe closes."""
     global _determiner
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends its workers
     _determiner = asked.determiner()
+    _warm()
+    _bound_memory()
+    try:
+        pipe.send(Refusal("ready"))
+        while True:
+            pipe.send(_determine(pipe.recv()))
+    except (EOFError, OSError):  # the server has ended
+        return
+
+
+def _bound_memory() -> None:
+    """Let allocations beyond `MOST_MEMORY` fail, so that a file cannot take the memory of everybody else."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return
+    import resource
+
+    used = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmData"))
+    most = 1024 * used + MOST_MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _warm() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
@@ -17,6 +19,13 @@ from syngony.symmetry import LABEL_TOLERANCE
 
 if TYPE_CHECKING:
     import gemmi
+
+MOST_BYTES = 10_000_000
+"""Of one file, unpacked; those of proteins have a few. gemmi takes thirty times as much memory at worst."""
+MOST_BLOCKS = 20_000
+"""Data blocks of one file: gemmi compares the name of each with all others."""
+MOST_SITES = 2_000
+"""Listed in one block. The largest structure of the Materials Project has 444 atoms, all of them counted."""
 
 _SUFFIXES = (".cif", ".cif.gz")
 _CELL_TAGS = tuple(
@@ -60,8 +69,8 @@ def read_file(path: Path, folder: Path | None = None, tolerance: float = LABEL_T
     import gemmi
 
     try:
-        blocks = list(gemmi.cif.read(str(path)))
-    except (RuntimeError, ValueError, OSError) as error:
+        blocks = list(gemmi.cif.read_string(_content(path)))
+    except (RuntimeError, ValueError, OSError, EOFError, zlib.error) as error:
         return [Refusal(str(path), f"not a readable CIF: {_one_line(error, path)}")]
     if not blocks:
         return [Refusal(str(path), "no data block: the file is empty")]
@@ -85,6 +94,17 @@ def read_file(path: Path, folder: Path | None = None, tolerance: float = LABEL_T
     return outcomes
 
 
+def _content(path: Path) -> bytes:
+    """Bytes of a file, unpacked; at most `MOST_BYTES`, whatever a packed file says of itself."""
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES // 1_000_000} MB; split the file")
+    if content.lower().count(b"data_") > MOST_BLOCKS:
+        raise ValueError(f"more than {MOST_BLOCKS} data blocks; split the file")
+    return content
+
+
 def _read_block(block: gemmi.cif.Block, tolerance: float, identifier: str) -> StructureRecord:
     import gemmi
 
@@ -93,6 +113,9 @@ def _read_block(block: gemmi.cif.Block, tolerance: float, identifier: str) -> St
         raise StructureError(f"no unit cell: {absent[0]} is missing")
     if not _has_atoms(block):
         raise StructureError("no atoms: the block lists no _atom_site_fract_x")
+    sites = len(block.find_values("_atom_site_fract_x"))
+    if sites > MOST_SITES:
+        raise StructureError(f"too many atoms: {sites} sites are listed, at most {MOST_SITES} are read")
     cell = [gemmi.cif.as_number(block.find_value(tag)) for tag in _CELL_TAGS]
     small = gemmi.make_small_structure_from_block(block)
     operations = _operations(small, cell)

@@ -20,6 +20,12 @@ _SPLIT_DISTANCE = 0.1
 # Å: partly occupied images closer than this are one site whose coordinates were rounded; farther apart
 # they are a split site (an atom off a mirror, half here and half there), which stays split.
 
+MOST_ATOMS = 6_000
+"""In one cell: beyond, labels take seconds, and soon minutes. The largest zeolites have some 3,000."""
+
+_MOST_OPERATIONS = 1024  # of a cell that is larger than the conventional one
+_MOST_PAIRS = 30  # an atom, of atoms too close: so many lie nowhere but on one place
+
 _MAX_TOTAL_OCCUPANCY = 1.05  # of one position; published occupancies are rounded and seldom sum to 1.000
 
 
@@ -83,6 +89,8 @@ def parse_operations(triplets: tuple[str, ...]) -> Operations:
 
     if not triplets:
         raise StructureError("no symmetry operations")
+    if len(triplets) > _MOST_OPERATIONS:
+        raise StructureError(f"too many symmetry operations: {len(triplets)}; no space group has over 192")
     seitz = []
     for triplet in triplets:
         try:
@@ -121,6 +129,8 @@ def expand(parameters: Sequence[float], sites: Iterable[Site], operations: Opera
             raise StructureError(f"a site has no coordinates: {site.label or site.element}")
         if not 0 < site.occupancy <= 1 + 1e-6:
             raise StructureError(f"occupancy not in (0, 1]: {site.label or site.element} has {site.occupancy:g}")
+        if len(operations.translations) + sum(map(len, positions)) > MOST_ATOMS:
+            raise StructureError(f"too many atoms: more than {MOST_ATOMS} in the cell")
         orbit = _orbit(np.array(site.position), lattice, operations, whole=site.occupancy > 1 - 1e-3)
         species += [site.element] * len(orbit)
         occupancies += [min(site.occupancy, 1.0)] * len(orbit)
@@ -185,9 +195,13 @@ def close_pairs(
     pairs = tree.query_pairs(min(reach, 0.5), p=np.inf, output_type="ndarray")
     if not len(pairs):
         return []
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     distances = _lengths(wrapped[pairs[:, 1]] - wrapped[pairs[:, 0]], lattice)
-    return [(int(i), int(j), float(d)) for (i, j), d in zip(pairs, distances, strict=True) if d < cutoff]
+    pairs, distances = pairs[distances < cutoff], distances[distances < cutoff]
+    if len(pairs) > _MOST_PAIRS * len(positions) + 1000:
+        raise StructureError(f"atoms overlap: {len(pairs)} pairs of {len(positions)} are closer than {cutoff:g} Å")
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    pairs, distances = pairs[order], distances[order]
+    return [(int(i), int(j), float(d)) for (i, j), d in zip(pairs, distances, strict=True)]
 
 
 def label(structure: Structure, tolerance: float, stated_point_group_order: int = 1) -> int:

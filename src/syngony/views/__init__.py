@@ -11,7 +11,11 @@ __all__ = ["ImageView", "LineListView", "ProfileView", "View", "ideal_grid", "vi
 
 
 def view_from_dict(settings: dict) -> View:
-    """The view that a model card describes: the inverse of ``view.as_dict()``."""
+    """The view that a model card describes: the inverse of ``view.as_dict()``.
+
+    Raises:
+        KeyError, TypeError, ValueError: no view of this version, or settings that none can have.
+    """
     settings = dict(settings)
     kind = settings.pop("kind")
     return {"profile": ProfileView, "image": ImageView, "line_list": LineListView}[kind](**settings)

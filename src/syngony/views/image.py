@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.errors import MissingExtraError
-from syngony.views.profile import ProfileView
+from syngony.errors import InputError, MissingExtraError
+from syngony.views.profile import ProfileView, check_size
 
 ROOTS = "roots"
 """Our own colour map: red, green and blue are v, v^(1/2) and v^(1/4), so weak lines stay visible
@@ -46,6 +46,9 @@ class ImageView:
     view: ProfileView = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_size(self.size, 512)
+        if self.layout not in ("folded", "stripe") or not isinstance(self.colour_map, str):
+            raise ValueError(f"a layout is folded or stripe, not {self.layout!r}; a colour map is a name")
         points = self.size**2 if self.layout == "folded" else self.size
         if self.colour_map == PLANES:
             points *= 3
@@ -102,5 +105,5 @@ def _lookup_table(name: str) -> NDArray[np.float32]:
     try:
         colours = matplotlib.colormaps[name]
     except KeyError:
-        raise ValueError(f"{name!r} is no colour map of matplotlib, and not {ROOTS!r}") from None
+        raise InputError(f"{name[:40]!a} is no colour map of matplotlib, and not {ROOTS!r}") from None
     return np.asarray(colours(np.linspace(0, 1, 256)), dtype=np.float32)[:, :3]

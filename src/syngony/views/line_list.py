@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from syngony.pattern import Pattern, q_from_two_theta
 from syngony.views.maxima import local_maxima, rise, widths
-from syngony.views.profile import REFERENCE_WAVELENGTH, regular_scan
+from syngony.views.profile import REFERENCE_WAVELENGTH, check_size, checked_range, regular_scan
 
 FEATURES = 5
 
@@ -39,7 +39,8 @@ class LineListView:
     two_theta_range: tuple[float, float] = (3.0, 120.0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "two_theta_range", tuple(float(x) for x in self.two_theta_range))
+        check_size(self.lines, 10_000)
+        object.__setattr__(self, "two_theta_range", checked_range(self.two_theta_range))
 
     def as_dict(self) -> dict[str, Any]:
         """Settings as plain values, for a model card."""

@@ -21,6 +21,9 @@ REFERENCE_WAVELENGTH = TUBE_LINES["CuKa"]
 
 _REGULAR_STEP = 0.02  # degrees (CuKa): the grid on which the background is found
 
+MOST_POINTS = 1 << 20
+"""Of one input of a network: a card that asks for more is wrong."""
+
 INTENSITY_SCALES = {"linear": 1.0, "sqrt": 0.5, "fourth root": 0.25}
 
 
@@ -48,9 +51,12 @@ class ProfileView:
     measured: bool = False
 
     def __post_init__(self) -> None:
-        if not set(self._scales) <= set(INTENSITY_SCALES):
+        if not set(self._scales) <= set(INTENSITY_SCALES) or len(self._scales) > 8:
             raise ValueError(f"intensity is one of {', '.join(INTENSITY_SCALES)}, not {self.intensity!r}")
-        object.__setattr__(self, "two_theta_range", tuple(float(x) for x in self.two_theta_range))
+        if self.axis not in ("two_theta", "ln_q"):
+            raise ValueError(f"the axis is two_theta or ln_q, not {self.axis!r}")
+        check_size(self.points, MOST_POINTS)
+        object.__setattr__(self, "two_theta_range", checked_range(self.two_theta_range, above_zero=self.axis == "ln_q"))
 
     def as_dict(self) -> dict[str, Any]:
         """Settings as plain values, for a model card."""
@@ -114,6 +120,28 @@ class ProfileView:
             return np.linspace(*self.two_theta_range, self.points + 1)
         first, last = np.log(q_from_two_theta(self.two_theta_range, REFERENCE_WAVELENGTH))
         return two_theta_from_q(np.exp(np.linspace(first, last, self.points + 1)), REFERENCE_WAVELENGTH)
+
+
+def check_size(value: int, most: int) -> None:
+    """Refuse what cannot be the size of a view.
+
+    Raises:
+        ValueError: no whole number from 1 to `most`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"a view's size is a whole number from 1 to {most}, not {value!r}")
+
+
+def checked_range(values: Any, above_zero: bool = False) -> tuple[float, float]:
+    """Degrees of 2θ between which a view looks.
+
+    Raises:
+        ValueError, TypeError: not two numbers that increase within 0 and 180.
+    """
+    low, high = (float(x) for x in values)
+    if not (0 <= low < high <= 180 and not (above_zero and low == 0)):
+        raise ValueError(f"a view's range is two angles that increase within 0 and 180, not {low:g} and {high:g}")
+    return low, high
 
 
 def seen_part(

@@ -31,7 +31,11 @@ async function ask(entry, looked = {}) {
   form.append("file", entry.file, entry.file.name);
   if (entry.wavelength) form.append("wavelength", entry.wavelength);
   Object.entries(looked).forEach(([name, value]) => { if (value !== undefined && value !== "") form.append(name, value); });
-  const response = await fetch("/api/determine", { method: "POST", body: form });
+  let response = await fetch("/api/determine", { method: "POST", body: form });
+  while (response.status === 503) { // others are served: come again when the server says
+    await new Promise((go) => setTimeout(go, 1000 * (Number(response.headers.get("Retry-After")) || 5)));
+    response = await fetch("/api/determine", { method: "POST", body: form });
+  }
   const answer = await response.json();
   if (!response.ok) throw Object.assign(new Error(answer.reason), { needsWavelength: answer.needs_wavelength });
   return answer.scans;
