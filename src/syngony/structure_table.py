@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from syngony.errors import MissingExtraError, TableError
 from syngony.structure import Structure
 from syngony.symmetry import LABEL_TOLERANCE
+from syngony.whole_files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,16 +120,11 @@ def write_structures(path: Path | str, records: Iterable[StructureRecord], info:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     layout, count = schema(info), 0
-    try:
-        with pq.ParquetWriter(partial, layout, compression="zstd") as writer:
-            for batch in _batched(records, 5000):
-                writer.write_table(pa.Table.from_pylist([r.row() for r in batch], schema=layout))
-                count += len(batch)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, pq.ParquetWriter(partial, layout, compression="zstd") as writer:
+        for batch in _batched(records, 5000):
+            writer.write_table(pa.Table.from_pylist([r.row() for r in batch], schema=layout))
+            count += len(batch)
     return count
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from syngony.whole_files import whole_file
+
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "core_seconds")
 
 
@@ -30,12 +32,10 @@ class CurveWriter(Callback):
         row["core_seconds"] = f"{time.process_time() - self._began:.1f}"
         # A run that goes on repeats the epoch that was broken off: its old row, if any, gives way.
         rows = [old for old in read_curves(self._path) if int(old["epoch"]) <= trainer.current_epoch] + [row]
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        with partial.open("w", newline="") as stream:
+        with whole_file(self._path) as partial, partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self._path)
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syngony.errors import LibraryError
+from syngony.whole_files import whole_file
 
 FORMAT = 1
 """Goes up when the arrays or their meaning change."""
@@ -243,36 +244,29 @@ def _write(
     path: Path, header: dict[str, Any], columns: dict[str, Iterator[NDArray]], may_be_empty: bool = False
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     header = {"format": FORMAT, **header, "arrays": {}}
     digest = hashlib.sha256()
-    try:
-        with partial.open("wb") as stream:
+    with whole_file(path) as partial, partial.open("wb") as stream:
 
-            def put(chunk: bytes) -> None:
-                stream.write(chunk)
-                digest.update(chunk)
+        def put(chunk: bytes) -> None:
+            stream.write(chunk)
+            digest.update(chunk)
 
-            put(MAGIC)
-            for key, (kind, shape) in ARRAYS.items():
-                put(bytes(-stream.tell() % _ALIGN))
-                begin = stream.tell()
-                for chunk in columns[key]:
-                    put(np.ascontiguousarray(chunk, kind).tobytes())
-                row = int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
-                header["arrays"][key] = [begin, (stream.tell() - begin) // row]
-            header["structures"] = header["arrays"]["lines"][1]
-            header["total_lines"] = header["arrays"]["amplitude"][1]
-            if header["structures"] == 0 and not may_be_empty:
-                raise LibraryError(f"{path}: no structure is left to write: an empty library recognises nothing")
-            digest.update(_canonical(header))
-            text = json.dumps({**header, "sha256": digest.hexdigest()}).encode()
-            stream.write(text + len(text).to_bytes(8, "little") + MAGIC)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        put(MAGIC)
+        for key, (kind, shape) in ARRAYS.items():
+            put(bytes(-stream.tell() % _ALIGN))
+            begin = stream.tell()
+            for chunk in columns[key]:
+                put(np.ascontiguousarray(chunk, kind).tobytes())
+            row = int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
+            header["arrays"][key] = [begin, (stream.tell() - begin) // row]
+        header["structures"] = header["arrays"]["lines"][1]
+        header["total_lines"] = header["arrays"]["amplitude"][1]
+        if header["structures"] == 0 and not may_be_empty:
+            raise LibraryError(f"{path}: no structure is left to write: an empty library recognises nothing")
+        digest.update(_canonical(header))
+        text = json.dumps({**header, "sha256": digest.hexdigest()}).encode()
+        stream.write(text + len(text).to_bytes(8, "little") + MAGIC)
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
