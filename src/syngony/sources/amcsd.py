@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from syngony.errors import MissingExtraError, SourceError, StructureError
+from syngony.parallel import in_order
 from syngony.sources.expansion import Site, expand, label, parse_operations
-from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
+from syngony.sources.harvest import Harvest, Outcome, Refusal, useful_workers
 from syngony.sources.site_labels import element_of_label, formula_elements
 from syngony.structure import Structure
 from syngony.structure_table import StructureRecord, TableInfo

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syngony.errors import SourceError, StructureError
+from syngony.parallel import in_order
 from syngony.sources.expansion import Operations, Site, expand, label, parse_operations
-from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
+from syngony.sources.harvest import Harvest, Outcome, Refusal, useful_workers
 from syngony.sources.site_labels import element_of_label, formula_elements
 from syngony.structure_table import StructureRecord, TableInfo
 from syngony.symmetry import LABEL_TOLERANCE

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 from syngony.errors import SourceError
 from syngony.structure_table import StructureRecord, TableInfo, write_structures
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-_BATCH = 32  # items sent to a worker at once: enough to hide the cost of sending
 
 
 @dataclass(frozen=True)
@@ -131,47 +119,9 @@ def store(
     return tally
 
 
-def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 1) -> Iterator[_Result]:
-    """``map`` over processes: results in the order of the items, few of them in memory at a time.
-
-    Args:
-        function: a picklable function (module level, or a partial of one).
-        items: picklable items, read lazily.
-        workers: number of processes; 1 works in this one.
-
-    Raises:
-        SourceError: a worker process died.
-    """
-    if workers <= 1:
-        yield from map(function, items)
-        return
-    source = iter(items)
-    pending: deque[Future[list[_Result]]] = deque()
-    # spawn, not fork: the progress bar runs a thread, and forking a threaded process can deadlock.
-    # Control-C is for this process alone; the workers end with the pool.
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-    try:
-        while batch := list(islice(source, _BATCH)):
-            pending.append(pool.submit(partial(_apply, function), batch))
-            if len(pending) > 3 * workers:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    except BrokenProcessPool:
-        raise SourceError("a worker process died (out of memory?): run again with --workers 1") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def useful_workers(workers: int, entries: int) -> int:
     """As many of the workers as are worth starting: starting one takes as long as a few hundred entries."""
     return max(1, min(workers, entries // 200))
-
-
-def _apply(function: Callable[[_Item], _Result], batch: list[_Item]) -> list[_Result]:
-    return [function(item) for item in batch]
 
 
 def _why_none(tally: Tally) -> str:

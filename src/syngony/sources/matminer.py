@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from syngony.errors import MissingExtraError, SourceError
-from syngony.sources.harvest import Harvest, in_order, useful_workers
+from syngony.parallel import in_order
+from syngony.sources.harvest import Harvest, useful_workers
 from syngony.sources.pymatgen_dicts import read_document
 from syngony.structure_table import TableInfo
 from syngony.symmetry import LABEL_TOLERANCE

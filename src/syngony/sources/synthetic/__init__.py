@@ -17,7 +17,8 @@ from itertools import count as count_from
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
+from syngony.parallel import in_order
+from syngony.sources.harvest import Harvest, Outcome, Refusal, useful_workers
 from syngony.sources.synthetic.crystal import Rejection, draw_crystal
 from syngony.sources.synthetic.statistics import group_statistics, pick, space_group_weights, volume_factor
 from syngony.structure_table import StructureRecord, TableInfo
