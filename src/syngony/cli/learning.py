@@ -89,6 +89,9 @@ def evaluate(
     evidence: Annotated[str | None, typer.Option(help=EVIDENCE_HELP)] = None,
     budget: Annotated[float, typer.Option(help="Seconds of the lattice search, a pattern.")] = DEFAULT_BUDGET,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler, whose workers determine.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the sample and the laboratory.")] = 0,
     known: Annotated[
         bool, typer.Option("--known", help="Leave the compounds of --structures in the libraries; they are taken out.")
@@ -110,11 +113,13 @@ def evaluate(
         raise typer.BadParameter("give either --structures or --patterns")
     if conditions not in ("ideal", "lab"):
         raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
+    if cluster is not None and workers > 1:
+        raise typer.BadParameter("give either --workers or --cluster")
     witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence))
     with progress_bar("evaluating", "patterns") as update:
         training = TrainingSet(baselines, folder=output) if baselines is not None else None
-        common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}
-        common["training"] = training
+        common: dict[str, Any] = {"limit": limit, "training": training, "folder": output, "progress": update}
+        common |= {"workers": workers, "address": cluster}
         if structures is not None:
             report = evaluate_structures(witnesses, structures, conditions, seed=seed, known=known, **common)  # type: ignore[arg-type]
         else:
