@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def whole_file(path: Path | str, *, durable: bool = True, tidy: bool = True) -> 
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}{PARTIAL}")
+    partial = _neighbour(path)
     if tidy:
         _remove_abandoned(path)
     try:
@@ -45,11 +46,42 @@ def whole_file(path: Path | str, *, durable: bool = True, tidy: bool = True) -> 
         if durable:
             sync_folder(path.parent)
     except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); nothing was changed") from None
+        raise _said(path, error) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """A hidden folder to fill, which takes the name of `path` when the block ends well.
+
+    Where another process made the folder in the meantime, that one stays.
+
+    Yields:
+        The hidden folder, empty.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    partial = _neighbour(path)
+    _remove_abandoned(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for file in partial.iterdir():
+            _sync(file)
+        try:
+            partial.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _said(path, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str, *, encoding: str = "utf-8", errors: str = "strict") -> None:
@@ -66,6 +98,16 @@ def sync_folder(folder: Path) -> None:
     """Bring a folder's list of names to the disk."""
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _sync(folder)
+
+
+def _neighbour(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}{PARTIAL}")
+
+
+def _said(path: Path, error: OSError) -> OutputError:
+    if isinstance(error, OutputError):
+        return error
+    return OutputError(f"{path}: cannot be written ({error.strerror or error}); nothing was changed")
 
 
 def _sync(path: Path) -> None:
@@ -92,7 +134,11 @@ def _remove_abandoned(path: Path) -> None:
     for name in names:
         number = name[len(beginning) : -len(PARTIAL)]
         if number.isdecimal() and not is_running(int(number)):
-            path.with_name(name).unlink(missing_ok=True)
+            left = path.with_name(name)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def is_running(pid: int) -> bool:

@@ -30,11 +30,19 @@ def train(
         typer.Option(help="Patterns to train on, all epochs together: 1,000,000, or as the run was begun with."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Patterns a step.")] = 64,
+    epoch_patterns: Annotated[
+        int | None,
+        typer.Option(min=1, help="Patterns between two checkpoints, which is what a crash costs at most; 20,000."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and patterns.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch; 0 leaves it to torch.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Folder for computed lines; OUTPUT/cache if omitted.")] = None,
     also: Annotated[Path | None, typer.Option(help="A further table to train on (synthetic crystals).")] = None,
     also_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of patterns from that table.")] = 0.3,
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, each with its share.")] = 1,
+    machines: Annotated[
+        int, typer.Option(min=1, help="Machines that run this command together: see docs/training.md.")
+    ] = 1,
 ) -> None:
     """Train a network on a structure table, split by reduced formula."""
     from syngony.learning import recipes
@@ -48,11 +56,14 @@ def train(
         resume=resume,
         patterns=patterns,
         batch_size=batch_size,
+        epoch_patterns=epoch_patterns,
         seed=seed,
         threads=threads,
         cache=cache,
         also=also,
         also_share=also_share,
+        processes=processes,
+        machines=machines,
     )
 
 

@@ -30,6 +30,8 @@ class CurveWriter(Callback):
         row |= {name: f"{float(value):.6f}" for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         row["learning_rate"] = f"{pl_module.optimizers().param_groups[0]['lr']:.3e}"  # type: ignore[union-attr]
         row["core_seconds"] = f"{time.process_time() - self._began:.1f}"
+        if not trainer.is_global_zero:
+            return
         # A run that goes on repeats the epoch that was broken off: its old row, if any, gives way.
         rows = [old for old in read_curves(self._path) if int(old["epoch"]) <= trainer.current_epoch] + [row]
         with whole_file(self._path) as partial, partial.open("w", newline="") as stream:
