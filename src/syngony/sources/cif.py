@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +46,19 @@ def harvest(
     read = partial(read_file, folder=folder, tolerance=tolerance)
     return Harvest(
         info=TableInfo(f"CIF files of the folder {folder.resolve().name}", "as the files state", tolerance),
-        outcomes=chain.from_iterable(in_order(read, paths, useful_workers(workers, len(paths)))),
+        entries=lambda first, _: in_order(read, paths[first:], useful_workers(workers, len(paths) - first)),
+        identity={"cif": _listing(paths), "tolerance": tolerance},
         total=len(paths),
     )
+
+
+def _listing(paths: list[Path]) -> str:
+    """A hash of names, sizes and times of files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def read_file(path: Path, folder: Path | None = None, tolerance: float = LABEL_TOLERANCE) -> list[Outcome]:

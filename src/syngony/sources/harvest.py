@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import chain
+from typing import Any
 
-from syngony.errors import SourceError
-from syngony.structure_table import StructureRecord, TableInfo, write_structures
+from syngony.structure_table import StructureRecord, TableInfo
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,26 @@ class Harvest:
 
     Attributes:
         info: source, licence and label tolerance, for the table's metadata.
-        outcomes: one record or refusal an entry; read once.
+        entries: called with a number of entries and of structures that are there already; the records and refusals of
+            each further entry, in the order of the source. An entry is what is read together, as a file is.
+        identity: all that decides the outcomes, as plain values; None where the source may be another the next time,
+            or keeps its own pages.
         total: number of entries to come, when it is known.
         finish: called when the table is on disk, e.g. to drop downloaded pages.
-        remarks: what the user should know at the end; complete when ``outcomes`` is exhausted.
+        remarks: what the user should know at the end; complete when the entries are exhausted.
     """
 
     info: TableInfo
-    outcomes: Iterator[Outcome]
+    entries: Callable[[int, int], Iterator[list[Outcome]]]
+    identity: dict[str, Any] | None = None
     total: int | None = None
     finish: Callable[[], None] = field(default=lambda: None)
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> Iterator[Outcome]:
+        """One record or refusal after another, from the beginning."""
+        return chain.from_iterable(self.entries(0, 0))
 
 
 @dataclass
@@ -74,59 +83,6 @@ class Tally:
         return Counter(refusal.kind for refusal in self.refusals).most_common()
 
 
-def store(
-    harvest: Harvest,
-    path: Path | str,
-    ordered_only: bool = False,
-    on_outcome: Callable[[Outcome], None] = lambda _: None,
-) -> Tally:
-    """Write a harvest as a structure table, whole or not at all.
-
-    Args:
-        harvest: the entries.
-        path: the Parquet file.
-        ordered_only: refuse structures with partly occupied or mixed sites.
-        on_outcome: called with each outcome, e.g. to move a progress bar.
-
-    Raises:
-        SourceError: the source failed, no structure came out of it, or the file cannot be written.
-    """
-    tally = Tally()
-
-    def records() -> Iterator[StructureRecord]:
-        for outcome in harvest.outcomes:
-            if ordered_only and isinstance(outcome, StructureRecord) and not outcome.structure.is_ordered:
-                outcome = Refusal(outcome.material_id, "disordered: left out by --ordered-only")
-            on_outcome(outcome)
-            if isinstance(outcome, Refusal):
-                tally.refusals.append(outcome)
-                continue
-            tally.written += 1
-            tally.disordered += not outcome.structure.is_ordered
-            yield outcome
-        if not tally.written:
-            # Raised inside the writer, so that no empty table takes the place of an older good one.
-            raise SourceError(f"no structure to write to {path}: {_why_none(tally)}")
-
-    path = Path(path)
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder: give -o the name of a Parquet file")
-    try:
-        write_structures(path, records(), harvest.info)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be written ({error.strerror or error}): choose another -o") from None
-    harvest.finish()
-    return tally
-
-
 def useful_workers(workers: int, entries: int) -> int:
     """As many of the workers as are worth starting: starting one takes as long as a few hundred entries."""
     return max(1, min(workers, entries // 200))
-
-
-def _why_none(tally: Tally) -> str:
-    if not tally.refusals:
-        return "the source is empty"
-    if len(tally.refusals) == 1:
-        return f"{tally.refusals[0].identifier}: {tally.refusals[0].reason}"
-    return f"all {len(tally.refusals)} entries were refused ({tally.kinds()[0][0]}, mostly)"
