@@ -91,6 +91,13 @@ def test_a_journal_goes_on_after_its_last_whole_line(tmp_path):
         assert again[2] == {"n": 2, "text": "ää"}
         again.close()
         assert path.read_bytes() == whole
+    empty = tmp_path / "empty.journal"
+    Journal(empty, {"seed": 1}).close()
+    Journal(empty, {"seed": 2}).close()  # nothing was done: nothing is lost
+    assert empty.read_text() == '{"seed": 2}\n'
+    empty.write_text("")
+    Journal(empty, {"seed": 3}).close()
+    assert empty.read_text() == '{"seed": 3}\n'
     with pytest.raises(InputError, match=r"work\.journal is of another run \(seed differs\)"):
         Journal(path, {"seed": 2})
     path.write_text("not a journal\n")

@@ -109,19 +109,29 @@ class Journal:
         """
         self._file.seek(0)
         with os.fdopen(os.dup(self._file.fileno()), "rb") as reader:
-            header = _parsed(reader.readline())
-            if header != self._identity:
+            first = reader.readline()
+            header = _parsed(first)
+            alike = not first or (header is not None and header.keys() == self._identity.keys())
+            if alike and not reader.read(1):
+                self._begin_anew()  # of other work perhaps, but nothing of it was done
+            elif header != self._identity:
                 self._file.close()
                 raise InputError(
                     f"{self.path} is of another {self._work} ({_difference(header, self._identity)}): "
                     "choose another place, or delete it"
                 )
-            end = reader.tell()
+            reader.seek(0)
+            end = len(reader.readline())
             while _parsed(line := reader.readline()) is not None:
                 yield end
                 end += len(line)
         self._file.truncate(end)
         yield end
+
+    def _begin_anew(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(json.dumps(self._identity).encode() + b"\n")
 
 
 def _parsed(line: bytes) -> Entry | None:

@@ -94,6 +94,17 @@ def write_text(path: Path | str, text: str, *, encoding: str = "utf-8", errors: 
         partial.write_text(text, encoding=encoding, errors=errors, newline="")
 
 
+def try_to_write(path: Path) -> None:
+    """Find out whether a file can be made beside `path`; nothing is left behind.
+
+    Raises:
+        OSError: it cannot.
+    """
+    partial = _neighbour(path)
+    partial.touch()
+    partial.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's list of names to the disk."""
     if os.name == "posix":  # elsewhere a folder cannot be opened

@@ -122,6 +122,8 @@ def _journal(asked: Path | None, wanted: Wanted, request: Request, resume: bool)
 
 def _determine_all(files: list[Path], request: Request, outputs: Outputs, workers: int, cluster: str | None) -> None:
     """Determine the files that are not in the journal, and put all in the user's order."""
+    from contextlib import closing
+
     from syngony.cli.progress import progress_bar
     from syngony.determination import ScanFile, determine_files
 
@@ -130,8 +132,9 @@ def _determine_all(files: list[Path], request: Request, outputs: Outputs, worker
     if len(todo) < len(scans):
         complain(f"{len(scans) - len(todo)} of {len(scans)} files were done already")
     processes = workers if workers > 1 else 0
-    with progress_bar("determining", "scans") as update:
-        for done, (scan, answers) in enumerate(determine_files(todo, request, workers=processes, address=cluster), 1):
+    made = determine_files(todo, request, workers=processes, address=cluster)
+    with progress_bar("determining", "scans") as update, closing(made):
+        for done, (scan, answers) in enumerate(made, 1):
             with update.hidden():
                 outputs.add(scan, answers)
             if len(todo) > 1:
@@ -158,15 +161,12 @@ def _watch(folder: Path, request: Request, outputs: Outputs, wanted: Wanted) -> 
 
 def _check_writable(path: Path, option: str) -> None:
     """Find out before the work whether a file can be written; nothing is left behind."""
-    import os
-
     from syngony.errors import InputError
+    from syngony.whole_files import try_to_write
 
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: cannot be written (not a regular file): give {option} the name of a file")
-    trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
     try:
-        trial.touch()
-        trial.unlink()
+        try_to_write(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}): give {option} another place") from None

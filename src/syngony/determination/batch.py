@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ class Request:
 
 def determine_files(
     files: Iterable[ScanFile], request: Request, *, workers: int = 0, address: str | None = None
-) -> Iterator[tuple[ScanFile, list[Determination]]]:
+) -> Generator[tuple[ScanFile, list[Determination]], None, None]:
     """Each file with one determination a scan, in the order in which they are done.
 
     What is wrong with a file or a scan, or too big, is the `error` of its determination. Files are read where they
