@@ -59,35 +59,35 @@ class Command:
         return [sys.executable, "-m", "syngony", *self.arguments(folder), *(self.again if begun else ())]
 
 
-def commands(inputs: Path, size: int) -> dict[str, Command]:
-    """The long commands on small data of `inputs`; `size` times some seconds of work."""
+def commands(inputs: Path, size: float, workers: int = 2) -> dict[str, Command]:
+    """The long commands on small data of `inputs`; `size` times some seconds of work. Workers are of determinations."""
     table, scans = inputs / "table.parquet", inputs / "scans"
     witnesses = ["--evidence", "network,library"]  # a lattice search ends by the clock, and may differ by that
     return {
         "fetch": Command(
-            lambda f: ["data", "fetch", "synthetic", "-o", str(f / "t.parquet"), f"--count={600 * size}",
+            lambda f: ["data", "fetch", "synthetic", "-o", str(f / "t.parquet"), f"--count={round(600 * size)}",
                        "--workers=2"],
             lambda f: file_sha256(f / "t.parquet"),
         ),
         "simulate": Command(
             lambda f: ["simulate", str(table), "-o", str(f / "p"), "--conditions=lab", "--shard-size=20", "--workers=2",
-                       f"--repeats={3 * size}"],
+                       f"--repeats={round(3 * size)}"],
             lambda f: {path.name: file_sha256(path) for path in (f / "p").iterdir()},
         ),
         "train": Command(
             lambda f: ["train", "oviedo2019", "--structures", str(table), "-o", str(f / "run"), "--threads=1",
-                       f"--patterns={640 * size}", "--epoch-patterns=128", "--batch-size=32"],
+                       f"--patterns={round(640 * size)}", "--epoch-patterns=128", "--batch-size=32"],
             _trained,
             ("--resume",),
         ),
         "evaluate": Command(
-            lambda f: ["evaluate", "--structures", str(table), "-o", str(f / "report"), f"--limit={40 * size}",
-                       "--workers=2", *witnesses],
+            lambda f: ["evaluate", "--structures", str(table), "-o", str(f / "report"), f"--limit={round(40 * size)}",
+                       f"--workers={workers}", *witnesses],
             _evaluated,
         ),
         "determine": Command(
-            lambda f: ["determine", *map(str, sorted(scans.iterdir())), "--csv", str(f / "t.csv"), "--workers=2",
-                       *witnesses],
+            lambda f: ["determine", *map(str, sorted(scans.iterdir())), "--csv", str(f / "t.csv"),
+                       f"--workers={workers}", *witnesses],
             lambda f: file_sha256(f / "t.csv"),
             ("--resume",),
         ),
@@ -239,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--commands", nargs="+", choices=names, default=list(names))
     parser.add_argument("--kills", type=int, default=20, help="of each command")
-    parser.add_argument("--size", type=int, default=1, help="of the work, in some seconds")
+    parser.add_argument("--size", type=float, default=1.0, help="of the work, in some seconds")
     parser.add_argument("--scans", type=int, default=60, help="that determine is given")
     parser.add_argument("--earliest", type=float, default=0.0, help="share of the undisturbed time before any kill")
     parser.add_argument("--seed", type=int, help="of the moments; another each time if omitted")

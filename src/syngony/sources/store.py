@@ -59,7 +59,8 @@ def store(
         write_rows(path, _rows(journal, ordered_only), harvest.info)
         done = True
     finally:
-        journal.close(remove=done or len(journal) == 0)
+        # Entries of a source without an identity are of no use the next time.
+        journal.close(remove=done or len(journal) == 0 or harvest.identity is None)
     harvest.finish()
     return tally
 
