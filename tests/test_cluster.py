@@ -132,3 +132,21 @@ def test_evaluate_gives_the_same_answers(address: str, tmp_path: Path) -> None:
     patterns = SimulatedPatterns(table, "lab")
     for witnesses in (Witnesses("mobilenetv2"), Witnesses("syngony", evidence=("network", "library"))):
         assert answers(witnesses, patterns, address=address) == answers(witnesses, patterns)
+
+
+def deadly(number: int) -> int:
+    """Ends its process, always."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_task_that_kills_its_workers_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+
+    monkeypatch.setattr(on_cluster, "_ATTEMPTS", 2)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as made,
+        pytest.raises(ParallelError, match="workers that were given a task died"),
+    ):
+        list(each(deadly, iter([1]), address=made.scheduler_address))

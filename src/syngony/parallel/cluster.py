@@ -18,6 +18,7 @@ _Result = TypeVar("_Result")
 
 _AHEAD = 2  # tasks in hand for each thread of the cluster
 _RETRIES = 2  # of a task that raised; a task whose worker was lost is given to another by the scheduler
+_ATTEMPTS = 4  # at a task that dask gave up because workers died
 _PATIENCE = 30.0  # s, for a scheduler and a first worker
 
 
@@ -45,26 +46,34 @@ def each(
         if not _threads(client):
             raise ParallelError(f"the dask scheduler at {address} has no workers: start some")
         work = partial(_checked, function, installation())
-        in_hand: dict[Any, _Task] = {}
+        in_hand: dict[Any, tuple[_Task, int]] = {}
+
+        def submit(task: _Task, attempt: int) -> Any:
+            name = None if key is None else f"{key(task)}-{attempt}"
+            # pure=False: a task without a key is one of its own, and its bytes are not hashed.
+            future = client.submit(work, task, key=name, retries=_RETRIES, pure=False)
+            in_hand[future.key] = task, attempt
+            return future
 
         def send(count: int) -> list[Any]:
-            futures = []
-            for task in islice(tasks, max(0, count)):
-                # pure=False: a task without a key is one of its own, and its bytes are not hashed.
-                future = client.submit(work, task, key=key and key(task), retries=_RETRIES, pure=False)
-                in_hand[future.key] = task
-                futures.append(future)
-            return futures
+            return [submit(task, 0) for task in islice(tasks, max(0, count))]
 
         queue = as_completed(send(_AHEAD * _threads(client)))
         for future in queue:
+            task, attempt = in_hand.pop(future.key)
             try:
                 result = future.result()
             except KilledWorker as error:
-                raise ParallelError(f"every worker that was given a task died (out of memory?): {error}") from None
+                # Dask gives a task up that was on several workers that died, if only in their queue. Where workers
+                # come and go, as on spot machines, that is no sign yet that it killed them.
+                if attempt == _ATTEMPTS - 1:
+                    raise ParallelError(
+                        f"workers that were given a task died (out of memory?): {_said(error)}"
+                    ) from None
+                queue.add(submit(task, attempt + 1))
+                continue
             except CancelledError:
                 raise ParallelError(f"the dask scheduler at {address} was lost") from None
-            task = in_hand.pop(future.key)
             future.release()
             # Counted anew: workers come and go.
             queue.update(send(_AHEAD * _threads(client) - len(in_hand)))
@@ -91,3 +100,7 @@ def _threads(client: Any) -> int:
     with suppress(TimeoutError):
         client.wait_for_workers(1, timeout=_PATIENCE)
     return sum(client.nthreads().values())
+
+
+def _said(error: Exception) -> str:
+    return str(error).rstrip(".")
