@@ -162,7 +162,7 @@ def report(runs: dict[str, dict[str, Any]]) -> bool:
         equal = run["hashes"] == wanted
         same &= equal
         seconds, memory = run["seconds"], run["memory"]
-        core = f"{run['core_seconds'] / 3600:.2f}" if seconds else ""
+        core = f"{run['core_seconds'] / 3600:.3f}" if seconds else ""
         print(
             f"| {name} | {run['patterns']:,} | {f'{seconds:.0f}' if seconds else 'interrupted'} "
             f"| {f'{alone / seconds:.2f}' if alone and seconds else ''} "
