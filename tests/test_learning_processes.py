@@ -1,9 +1,11 @@
 """Training by several processes: shares of one epoch, the curves of one process, SIGKILL and --resume."""
 
+import errno
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +14,12 @@ torch = pytest.importorskip("torch", reason="training needs the 'train' extra")
 
 from test_learning import cache, table  # noqa: E402, F401  fixtures
 
-from syngony.errors import InputError  # noqa: E402
+from syngony.errors import InputError, OutputError  # noqa: E402
 from syngony.learning.curves import read_curves  # noqa: E402
 from syngony.learning.distributed import require_shares  # noqa: E402
 from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
-from syngony.learning.recipes import train_recipe  # noqa: E402
+from syngony.learning.recipes import recipe_settings, train_recipe  # noqa: E402
+from syngony.learning.training import train  # noqa: E402
 from syngony.views import ProfileView  # noqa: E402
 
 BUDGET = {"patterns": 320, "epoch_patterns": 64, "batch_size": 16, "threads": 1}
@@ -52,6 +55,32 @@ def test_a_batch_must_be_shared_out_evenly():
     require_shares(64, 4)
     with pytest.raises(InputError, match="a batch of 64 patterns for 3 processes: choose a --batch-size"):
         require_shares(64, 3)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(cache, tmp_path, monkeypatch):  # noqa: F811
+    settings = recipe_settings("oviedo2019", "robust", 96, epoch_patterns=32, batch_size=16, threads=1)
+    rows = np.arange(100), np.arange(100, 120)
+    train(settings, cache, tmp_path / "undisturbed", *rows, progress=False)
+    original, count = Path.write_bytes, 0
+
+    def full(path: Path, data: memoryview) -> int:
+        nonlocal count
+        count += 1
+        if count > 3:
+            original(path, data[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(path, data)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match=r"\.ckpt: cannot be written \(No space left on device\)"):
+            train(settings, cache, run, *rows, progress=False)
+    assert not list(run.glob("**/.*"))
+    train(settings, cache, run, *rows, progress=False, resume=True)
+    curves = [read_curves(folder / "curves.csv") for folder in (tmp_path / "undisturbed", run)]
+    for one, other in zip(*curves, strict=True):
+        assert {**one, "core_seconds": ""} == {**other, "core_seconds": ""}
 
 
 @pytest.mark.slow
