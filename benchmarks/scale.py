@@ -127,7 +127,7 @@ def measured(folder: Path, name: str, table: Path, settings: Settings, workers: 
             began = time.perf_counter()
             done = simulate_table(table, output, settings, address=address)
         killed, memory = watch.killed, watch.memory()
-    told = told_of(done, time.perf_counter() - began, killed, memory)
+    told = {**told_of(done, time.perf_counter() - began, killed, memory), "workers": workers}
     write_text(note, json.dumps(told) + "\n")
     shutil.rmtree(output) if output.is_dir() else output.unlink()  # the notes have the hashes
     return told
@@ -176,10 +176,11 @@ def report(runs: dict[str, dict[str, Any]]) -> bool:
 def cost_model(folder: Path, conditions: str) -> None:
     """Print core-hours, bytes and network of 10^7, 10^8 and 10^9 patterns, from the runs in a folder."""
     notes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{conditions}-*.json"))]
-    timed = [note for note in notes if note["seconds"]]
+    timed = [note for note in notes if note["seconds"] and note["workers"] and not note["killed"]]
     if not timed:
         raise SystemExit(f"{folder}: no undisturbed run of {conditions} patterns there: give a table and -o first")
-    core = float(np.median([note["core_seconds"] / note["patterns"] for note in timed]))
+    # The clock of whole runs, waiting included: what a queue bills.
+    core = float(np.median([note["seconds"] * note["workers"] / note["patterns"] for note in timed]))
     patterns, shards = notes[0]["patterns"], notes[0]["shards"]
     size, shard, entry = notes[0]["bytes"] / patterns, patterns / shards, notes[0]["manifest"] / shards
     rows = json.loads((folder / _ROWS).read_text())

@@ -1,6 +1,7 @@
 """Long commands under SIGKILL at random moments, as benchmarks/interruptions.py does it twenty times over.
 
-`simulate` and `train` are killed in test_simulation_interruptions.py and test_learning_processes.py.
+`simulate` and `train` are killed in test_simulation_interruptions.py and test_learning_processes.py; what a kill
+leaves of an evaluation is gone through in test_evaluation.py and test_whole_files.py.
 """
 
 import importlib.util
@@ -36,7 +37,7 @@ def inputs(benchmark, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("what", ["fetch", "evaluate", "determine"])
+@pytest.mark.parametrize("what", ["fetch", "determine"])
 def test_killed_twice_and_run_to_the_end_it_is_as_undisturbed(benchmark, inputs, tmp_path, what):
     size, workers = (1.0, 2) if what == "fetch" else (0.4, 1)  # a fetch shows that workers end with their parent
     command = benchmark.commands(inputs, size, workers)[what]
