@@ -15,6 +15,7 @@ from conftest import EXAMPLES
 from typer.testing import CliRunner, Result
 
 from syngony.cli import app
+from syngony.errors import OutputError
 from syngony.symmetry import CRYSTAL_SYSTEMS
 from syngony.views import ProfileView
 
@@ -205,13 +206,22 @@ def test_a_table_that_cannot_be_finished_leaves_the_old_one(
     table = tmp_path / "table.csv"
     table.write_text("old")
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    replace = Path.replace
 
-    monkeypatch.setattr(Path, "replace", full)
-    result = run(RUTILE, "--model", model, "--csv", str(table))
-    assert "No space left on device" in str(result.exception) and "tetragonal" in result.stdout
-    assert table.read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    def full(path: Path, target: Path) -> Path:
+        if target == table:
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        result = run(RUTILE, "--model", model, "--csv", str(table))
+    assert isinstance(result.exception, OutputError) and "No space left on device" in str(result.exception)
+    assert "tetragonal" in result.stdout and "run again with --resume" in result.stderr
+    assert table.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.csv.journal"]
+    assert run(RUTILE, "--model", model, "--csv", str(table), "--resume").exit_code == 0
+    assert "tetragonal" in table.read_text() and [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])

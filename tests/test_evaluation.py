@@ -71,6 +71,15 @@ def test_an_interrupted_evaluation_goes_on(table, tmp_path):
         answers(QUICK, patterns, kept=kept, identity={"what": "else"})
 
 
+def test_a_batch_that_was_broken_off_ends_the_same(table, tmp_path):
+    kept, patterns, network = tmp_path / FILE, SimulatedPatterns(table, "lab"), Witnesses("mobilenetv2")
+    answers(network, patterns, kept=kept, identity={})
+    whole = kept.read_bytes()
+    kept.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    answers(network, patterns, kept=kept, identity={})
+    assert kept.read_bytes() == whole
+
+
 def test_figures_add_up(table, tmp_path):
     report = evaluate_structures(QUICK, table, "ideal", folder=tmp_path)
     assert report["n"] == 10

@@ -300,3 +300,22 @@ def test_one_structure_has_no_impurity(tmp_path):
     write_structures(tmp_path / "one", [StructureRecord("r", 136, rutile())], TableInfo())
     done = simulate_table(tmp_path / "one", tmp_path / "p.parquet", Settings(conditions="lab"), workers=0)
     assert json.loads(pq.read_table(done.path)["conditions"][0].as_py())["impurity_phase"] is None
+
+
+def test_repeats_go_through_the_table_again_with_other_draws(table, tmp_path):
+    once = simulate_table(table, tmp_path / "once", Settings(conditions="lab", shard_size=20_000), workers=0)
+    thrice = simulate_table(table, tmp_path / "thrice", Settings(conditions="lab", shard_size=10, repeats=3), workers=0)
+    n = once.structures
+    assert thrice.structures == 3 * n
+    rows = pq.read_table(thrice.path)
+    assert rows["row"].to_pylist() == [row for row in range(3 * n) if row % n in set(first_rows(once.path))]
+    names = rows["material_id"].to_pylist()
+    assert names[: len(names) // 3] == names[len(names) // 3 : 2 * len(names) // 3]
+    scans = rows["intensity"].to_pylist()
+    assert scans[0] != scans[len(scans) // 3]
+    with pytest.raises(InputError, match="once or more"):
+        Settings(repeats=0)
+
+
+def first_rows(path: Path) -> list[int]:
+    return pq.read_table(path)["row"].to_pylist()

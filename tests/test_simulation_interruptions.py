@@ -150,7 +150,7 @@ def test_a_cluster_gives_the_same_bytes_when_a_worker_is_killed(table, undisturb
 
 def test_a_cluster_that_is_not_there(table, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="dask.distributed is not installed: the 'cluster' extra")
-    from syngony.simulation import cluster
+    from syngony.parallel import cluster
 
     monkeypatch.setattr(cluster, "_PATIENCE", 1.0)
     with pytest.raises(SimulationError, match=r"no dask scheduler at tcp://127.0.0.1:9"):

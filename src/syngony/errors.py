@@ -12,6 +12,8 @@
     ├── ModelError                a network file or its card
     ├── LibraryError              a library of known phases: missing, damaged, empty, of another version
     ├── SimulationError           the simulation of a table cannot go on: its output, a worker, a cluster
+    ├── ParallelError             work that is shared out cannot go on: a worker died, no scheduler
+    ├── OutputError (OSError)     a file cannot be written: a full disk, no right to; what was there is unchanged
     └── MissingExtraError         a feature whose optional dependency is not installed
 
 Each message says what was wrong, where, and what to do.
@@ -56,6 +58,14 @@ class LibraryError(SyngonyError):
 
 class SimulationError(SyngonyError):
     """The simulation of a whole table cannot start or go on: its output is taken, a worker or a cluster is lost."""
+
+
+class ParallelError(SyngonyError):
+    """Work on several processes or machines cannot start or go on: a worker died, no scheduler answers."""
+
+
+class OutputError(SyngonyError, OSError):
+    """A file cannot be written: a full disk, no right to, no such folder. What was there before is unchanged."""
 
 
 class MissingExtraError(SyngonyError, ImportError):

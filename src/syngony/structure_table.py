@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from syngony.errors import MissingExtraError, StructureError, TableError
 from syngony.structure import Structure
 from syngony.symmetry import LABEL_TOLERANCE
+from syngony.whole_files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,25 +119,26 @@ def schema(info: TableInfo | None = None) -> pa.Schema:
 
 
 def write_structures(path: Path | str, records: Iterable[StructureRecord], info: TableInfo) -> int:
-    """Write a structure table and return the number of rows.
+    """Write a structure table, whole or not at all, and return the number of rows.
 
-    The file appears under its name only when it is complete: a temporary neighbour is renamed.
+    Raises:
+        OutputError: it cannot be written.
     """
+    return write_rows(path, (record.row() for record in records), info)
+
+
+def write_rows(path: Path | str, rows: Iterable[dict[str, Any]], info: TableInfo) -> int:
+    """`write_structures` for records that are rows (`StructureRecord.row`) already."""
     pa = _pyarrow()
     import pyarrow.parquet as pq
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     layout, count = schema(info), 0
-    try:
-        with pq.ParquetWriter(partial, layout, compression="zstd") as writer:
-            for batch in _batched(records, 5000):
-                writer.write_table(pa.Table.from_pylist([r.row() for r in batch], schema=layout))
-                count += len(batch)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, pq.ParquetWriter(partial, layout, compression="zstd") as writer:
+        for batch in _batched(rows, 5000):
+            writer.write_table(pa.Table.from_pylist(batch, schema=layout))
+            count += len(batch)
     return count
 
 
@@ -247,8 +248,8 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _batched(items: Iterable[StructureRecord], size: int) -> Iterator[list[StructureRecord]]:
-    batch: list[StructureRecord] = []
+def _batched(items: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syngony.cli.answer_text import print_answer
-from syngony.cli.console import as_json, complain, printable
+from syngony.cli.console import complain
 from syngony.cli.witnesses import DEFAULT_BUDGET, DEFAULT_MODEL, EVIDENCE_HELP, LIBRARY_HELP, evidence_of, libraries_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from syngony.determination import Determination, Determiner, Preparation
-    from syngony.pattern import Pattern
-    from syngony.report.answers import Report
-
-    _Answer = tuple[Determination, Pattern | None, NDArray[np.float64] | None]
+    from syngony.cli.outputs import Outputs, Wanted
+    from syngony.determination import Request
+    from syngony.journal import Journal
 
 
 def determine(
@@ -50,176 +41,132 @@ def determine(
     background: Annotated[
         float | None, typer.Option(help="Take off a background of humps wider than this, degrees of 2θ.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that determine.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler; its workers share this file system.")
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Keep answers here until all are written; beside the --csv or --report if omitted."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run: what its journal holds is not done again.")
+    ] = False,
 ) -> None:
     """Determine the crystal system of powder scans, with cell, extinction group and space group."""
-    from syngony.cli.progress import progress_bar
-    from syngony.determination import Determiner, Preparation
+    from syngony.cli.outputs import Outputs, Wanted
+    from syngony.determination import Preparation, Request, Witnesses
     from syngony.errors import InputError, SyngonyError
     from syngony.wavelengths import parse_wavelength
 
     files = files or []
+    wanted = Wanted(json_output, watch is not None, csv_path, report_path)
     try:  # a wrong option is one error before anything is read, not one a file
         if not files and watch is None:
             raise InputError("no scans: pass files, or --watch and a folder")
         if watch is not None and not watch.is_dir():
             raise InputError(f"{watch}: no such folder to watch")
+        if watch is not None and (resume or journal or cluster):
+            raise InputError("--watch goes with none of --resume, --journal and --cluster")
+        if cluster is not None and workers > 1:
+            raise InputError("give either --workers or --cluster")
         if wavelength is not None:
             parse_wavelength(wavelength)
-        preparation = Preparation(low, high, background)
-        determiner = Determiner(model, libraries_of(library), budget, evidence_of(evidence))
+        witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence))
+        request = Request(witnesses, wavelength, Preparation(low, high, background))
+        witnesses.loaded()
         for path, option in ((csv_path, "--csv"), (report_path, "--report")):
             if path is not None:
                 _check_writable(path, option)
+        kept = _journal(None if watch is not None else journal, wanted, request, resume)
     except SyngonyError as error:
         complain(str(error))
         raise typer.Exit(2) from None
-    outputs = _Outputs(determiner, json_output, watch is not None, csv_path, report_path)
-    with progress_bar("determining", "scans") as update:
-        for done, path in enumerate(files):
-            if len(files) > 1:
-                update(done, len(files))
-            for answer in _determine_file(path, wavelength, preparation, determiner):
-                with update.hidden():
-                    outputs.add(*answer)
-    if watch is not None:
-        _watch(watch, lambda path: _determine_file(path, wavelength, preparation, determiner), outputs)
-    outputs.finish()
+    outputs = Outputs(request, wanted, kept)
+    try:
+        _determine_all(files, request, outputs, workers, cluster)
+        if watch is not None:
+            _watch(watch, request, outputs, wanted)
+        outputs.finish()
+    except BaseException:
+        kept.close(remove=len(kept) == 0)
+        if kept.path is not None and len(kept):
+            complain(f"{len(kept)} files are done and kept in {kept.path}: run again with --resume to go on")
+        raise
     if outputs.failed:
         raise typer.Exit(1)
 
 
-class _Outputs:
-    """Where answers go: the terminal as they come, and files that are written whole."""
+def _journal(asked: Path | None, wanted: Wanted, request: Request, resume: bool) -> Journal:
+    """Where answers are kept until the files are written.
 
-    def __init__(
-        self, determiner: Determiner, as_json: bool, streamed: bool, csv_path: Path | None, report_path: Path | None
-    ) -> None:
-        self.results: list[Determination] = []
-        self.failed = False
-        self._json, self._streamed = as_json, streamed
-        self._csv, self._report_path = csv_path, report_path
-        self._report = _new_report(determiner) if report_path is not None else None
-        self._printed = False
+    Raises:
+        InputError: it holds answers and is not to be gone on with, or they are of other options.
+        OutputError: it cannot be written.
+    """
+    from syngony.errors import InputError
+    from syngony.journal import Journal
 
-    @property
-    def paths(self) -> set[Path]:
-        """Files that are written, in full."""
-        return {path.resolve() for path in (self._csv, self._report_path) if path is not None}
-
-    def add(self, result: Determination, pattern: Pattern | None, taken_off: NDArray[np.float64] | None = None) -> None:
-        """Show an answer, and keep it for the files."""
-        self.failed |= result.error is not None
-        if self._json and self._streamed:
-            text = json.dumps(result.as_dict(), ensure_ascii=False)
-            print(text if printable(text) else json.dumps(result.as_dict()), flush=True)
-        elif not self._json and result.error is None:
-            print_answer(result, first=not self._printed)
-            self._printed = True
-        self.results.append(result)
-        if self._report is not None:
-            self._report.add(result, pattern, taken_off)
-
-    def write(self) -> None:
-        """Write the files as they stand."""
-        from syngony.report.table import csv_text
-
-        if self._csv is not None:
-            _write(self._csv, csv_text(self.results))
-        if self._report is not None and self._report_path is not None and len(self._report):
-            self._report.write(self._report_path)
-
-    def finish(self) -> None:
-        """Print the list, if that was asked for, and write the files."""
-        if self._json and not self._streamed:
-            print(as_json([result.as_dict() for result in self.results]))
-        self.write()
+    beside = wanted.csv or wanted.report
+    path = asked or (beside.with_name(f"{beside.name}.journal") if beside is not None and not wanted.streamed else None)
+    if resume and path is None:
+        raise InputError("--resume goes on from a journal: pass --csv, --report or --journal as before")
+    kept = Journal(path, {"journal": "syngony determine", **request.identity()})
+    if len(kept) and not resume:
+        kept.close()
+        raise InputError(
+            f"{path} holds {len(kept)} files of an interrupted run: pass --resume to go on, or delete it to begin anew"
+        )
+    return kept
 
 
-def _watch(folder: Path, determined: Callable[[Path], Iterator[_Answer]], outputs: _Outputs) -> None:
+def _determine_all(files: list[Path], request: Request, outputs: Outputs, workers: int, cluster: str | None) -> None:
+    """Determine the files that are not in the journal, and put all in the user's order."""
+    from contextlib import closing
+
+    from syngony.cli.progress import progress_bar
+    from syngony.determination import ScanFile, determine_files
+
+    scans = [ScanFile.of(path) for path in files]
+    todo = [scan for scan in scans if not outputs.kept(scan)]
+    if len(todo) < len(scans):
+        complain(f"{len(scans) - len(todo)} of {len(scans)} files were done already")
+    processes = workers if workers > 1 else 0
+    made = determine_files(todo, request, workers=processes, address=cluster)
+    with progress_bar("determining", "scans") as update, closing(made):
+        for done, (scan, answers) in enumerate(made, 1):
+            with update.hidden():
+                outputs.add(scan, answers)
+            if len(todo) > 1:
+                update(done, len(todo))
+    outputs.put_in_order(scans)
+
+
+def _watch(folder: Path, request: Request, outputs: Outputs, wanted: Wanted) -> None:
     """Determine what is written to a folder until the user ends it."""
     from syngony.cli.watching import new_files
+    from syngony.determination import ScanFile, determine_files
 
-    files = new_files(folder, lambda found: found.resolve() in outputs.paths)
+    files = new_files(folder, lambda found: found.resolve() in wanted.paths)
     complain(f"watching {folder}; Ctrl-C ends")
-    before = len(outputs.results)
+    count = 0
     try:
-        for path in files:
-            for answer in determined(path):
-                outputs.add(*answer)
+        for scan, answers in determine_files((ScanFile.of(path) for path in files), request):
+            outputs.add(scan, answers)
             outputs.write()
+            count += len(answers)
     except KeyboardInterrupt:
-        complain(f"watched {folder}: {len(outputs.results) - before} scans")
-
-
-def _new_report(determiner: Determiner) -> Report:
-    from syngony.report.answers import Report
-    from syngony.report.rendering import made_by
-
-    libraries = determiner.libraries or []
-    return Report(made_by(determiner.network, libraries), libraries, determiner.network)
-
-
-def _determine_file(
-    path: Path, wavelength: str | None, preparation: Preparation, determiner: Determiner
-) -> Iterator[_Answer]:
-    """One determination a scan of the file; what is wrong, or too big, is named and does not stop the others."""
-    from syngony.determination import Determination
-    from syngony.errors import SyngonyError, reason_of
-    from syngony.readers import name_in_file, read_patterns
-
-    try:
-        patterns = read_patterns(path, wavelength)
-    except (SyngonyError, OSError, MemoryError) as error:
-        reason = reason_of(error)
-        complain(f"{path}: {reason}")
-        yield Determination(str(path), error=reason), None, None
-        return
-    for pattern in patterns:
-        yield _determine_pattern(pattern, name_in_file(path, pattern), preparation, determiner)
-
-
-def _determine_pattern(pattern: Pattern, name: str, preparation: Preparation, determiner: Determiner) -> _Answer:
-    from dataclasses import replace
-
-    from syngony.determination import Determination
-    from syngony.errors import SyngonyError, reason_of
-
-    try:
-        prepared = preparation(pattern)
-        return replace(determiner(prepared.pattern), file=name), prepared.pattern, prepared.taken_off
-    except (SyngonyError, OSError, MemoryError) as error:
-        reason = reason_of(error)
-        complain(f"{name}: {reason}")
-        return Determination(name, error=reason), pattern, None
+        complain(f"watched {folder}: {count} scans")
 
 
 def _check_writable(path: Path, option: str) -> None:
     """Find out before the work whether a file can be written; nothing is left behind."""
     from syngony.errors import InputError
+    from syngony.whole_files import try_to_write
 
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: cannot be written (not a regular file): give {option} the name of a file")
-    partial = _partial(path)
     try:
-        partial.touch()
-        partial.unlink()
+        try_to_write(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}): give {option} another place") from None
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    from syngony.errors import InputError
-
-    partial = _partial(path)
-    try:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -31,6 +31,10 @@ def train(
         typer.Option(help="Patterns to train on, all epochs together: 1,000,000, or as the run was begun with."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Patterns a step.")] = 64,
+    epoch_patterns: Annotated[
+        int | None,
+        typer.Option(min=1, help="Patterns between two checkpoints, which is what a crash costs at most; 20,000."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and patterns.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch; 0 leaves it to torch.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Folder for computed lines; OUTPUT/cache if omitted.")] = None,
@@ -40,6 +44,10 @@ def train(
         str | None, typer.Option(help="Go on from the weights of a shipped network or an .onnx file.")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate, in place of the recipe's.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, each with its share.")] = 1,
+    machines: Annotated[
+        int, typer.Option(min=1, help="Machines that run this command together: see docs/training.md.")
+    ] = 1,
 ) -> None:
     """Train a network on a structure table, split by reduced formula."""
     from syngony.learning import recipes
@@ -53,6 +61,7 @@ def train(
         resume=resume,
         patterns=patterns,
         batch_size=batch_size,
+        epoch_patterns=epoch_patterns,
         seed=seed,
         threads=threads,
         cache=cache,
@@ -60,6 +69,8 @@ def train(
         also_share=also_share,
         start=start,
         learning_rate=learning_rate,
+        processes=processes,
+        machines=machines,
     )
 
 
@@ -98,6 +109,9 @@ def evaluate(
         float, typer.Option(help="Seconds of the processor for the lattice search, a pattern.")
     ] = DEFAULT_BUDGET,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler, whose workers determine.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the sample and the laboratory.")] = 0,
     known: Annotated[
         bool, typer.Option("--known", help="Leave the compounds of --structures in the libraries; they are taken out.")
@@ -119,12 +133,14 @@ def evaluate(
         raise typer.BadParameter("give either --structures or --patterns")
     if conditions not in ("ideal", "lab"):
         raise typer.BadParameter(f"--conditions is ideal or lab, not {conditions}")
+    if cluster is not None and workers > 1:
+        raise typer.BadParameter("give either --workers or --cluster")
     # Seconds of the processor: figures are the same on a busy machine.
     witnesses = Witnesses(model, libraries_of(library), budget, evidence_of(evidence), time.thread_time)
     with progress_bar("evaluating", "patterns") as update:
         training = TrainingSet(baselines, folder=output) if baselines is not None else None
-        common: dict[str, Any] = {"limit": limit, "workers": workers, "folder": output, "progress": update}
-        common["training"] = training
+        common: dict[str, Any] = {"limit": limit, "training": training, "folder": output, "progress": update}
+        common |= {"workers": workers, "address": cluster}
         if structures is not None:
             report = evaluate_structures(witnesses, structures, conditions, seed=seed, known=known, **common)  # type: ignore[arg-type]
         else:

@@ -36,6 +36,9 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the laboratory.")] = 0,
     shard_size: Annotated[int, typer.Option(min=1, max=20_000, help="Structures in one file.")] = 2000,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Patterns of each structure; in the lab each of its own instrument and sample.")
+    ] = 1,
 ) -> None:
     """Simulate the pattern of every structure of a table.
 
@@ -49,7 +52,7 @@ def simulate(
     from syngony.simulation.run import simulate_table
     from syngony.simulation.settings import Settings
 
-    settings = Settings(wavelength, conditions, seed, shard_size)  # type: ignore[arg-type]
+    settings = Settings(wavelength, conditions, seed, shard_size, repeats)  # type: ignore[arg-type]
     began = time.perf_counter()
     try:
         with _progress() as update:

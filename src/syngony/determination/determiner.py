@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import syngony
+from syngony.determination.cells import constants
 from syngony.determination.evidence import KINDS, Evidence, gather
 from syngony.determination.posterior import Posterior, combine
 from syngony.determination.result import Determination
@@ -102,6 +107,39 @@ class Witnesses:
     def determiner(self) -> Determiner:
         """Load them."""
         return Determiner(self.model, self.libraries, self.time_budget, self.evidence, self.clock)
+
+    def loaded(self) -> Determiner:
+        """`determiner`, kept in this process for the next call."""
+        return _loaded(self)
+
+    def anywhere(self) -> Witnesses:
+        """The same, with files named so that they are found from any folder."""
+
+        def full(name: str, ending: str) -> str:
+            return str(Path(name).absolute()) if name.endswith(ending) or "/" in name else name
+
+        libraries = None if self.libraries is None else tuple(full(name, ".lib") for name in self.libraries)
+        return replace(self, model=full(self.model, ".onnx"), libraries=libraries)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides what they say of a pattern, as plain values."""
+        determiner = self.loaded()
+        libraries = {library.name: library.header["sha256"] for library in determiner.libraries or ()}
+        return {
+            "model": determiner.model,
+            "network": Network.load(self.model).card["sha256"],
+            "evidence": list(determiner.kinds),
+            "libraries": libraries,
+            "budget": self.time_budget,
+            "clock": self.clock.__name__,
+            "posterior": hashlib.sha256(json.dumps(constants(), sort_keys=True).encode()).hexdigest(),
+            "syngony": syngony.__version__,
+        }
+
+
+@lru_cache(maxsize=2)
+def _loaded(witnesses: Witnesses) -> Determiner:
+    return witnesses.determiner()
 
 
 def determine(

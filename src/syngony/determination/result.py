@@ -75,3 +75,12 @@ class Determination:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Determination:
+        """The inverse of `as_dict`, through JSON as well."""
+        fixed: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        fixed["space_groups"] = tuple(SpaceGroup(**group) for group in values["space_groups"])
+        return cls(**fixed)

@@ -1,12 +1,11 @@
-"""One answer a pattern, by as many processes as there are cores; an interrupted run goes on."""
+"""One answer a pattern, by many processes or machines; an interrupted run goes on."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,15 +14,18 @@ import numpy as np
 from syngony.determination import Determiner, Witnesses
 from syngony.determination.cells import constants
 from syngony.determination.posterior import Posterior
-from syngony.errors import InputError, PatternError, StructureError
+from syngony.errors import PatternError, StructureError
 from syngony.evaluation.labelled import LabelledPattern
 from syngony.inference import Scores
+from syngony.journal import Journal
 from syngony.library.exclusion import Exclusion
+from syngony.parallel import each
 
 Progress = Callable[[int, int], None]
 
 _LISTED = 10
-_CHUNK = 8
+_CHUNK = 8  # patterns that a process is given at a time: some seconds of work
+_BATCH = 64  # patterns that a network is asked together
 
 
 class Patterns(Protocol):
@@ -74,6 +76,7 @@ def answers(
     patterns: Patterns,
     *,
     workers: int = 1,
+    address: str | None = None,
     kept: Path | None = None,
     identity: dict[str, Any] | None = None,
     progress: Progress | None = None,
@@ -82,62 +85,85 @@ def answers(
 
     Args:
         witnesses: who is asked.
-        patterns: with their labels.
+        patterns: with their labels; made here, also where others determine them.
         workers: processes.
+        address: of a dask scheduler; its workers are used instead.
         kept: a file of answers, one JSON line each; those that are there already are not sought again.
         identity: of patterns and witnesses, the first line of `kept`.
         progress: called with patterns done and in all.
 
     Raises:
         InputError: `kept` is of another evaluation.
+        OutputError: `kept` cannot be written; what is in it stays.
+        ParallelError: see `syngony.parallel.each`.
     """
-    found = _read(kept, identity or {})
-    todo = [place for place in range(len(patterns)) if place not in found]
-    stream = kept.open("a") if kept is not None else None
+    determiner = witnesses.determiner()
+    size = _BATCH if determiner.kinds == ("network",) else _CHUNK
+    journal = Journal(kept, identity or {}, "evaluation")
     try:
-        for answer in _answered(witnesses, patterns, todo, workers):
-            found[answer.place] = answer
-            if stream is not None:
-                stream.write(json.dumps(answer.__dict__) + "\n")
-                stream.flush()
-            if progress:
-                progress(len(found), len(patterns))
+        found = {row["place"]: Answer(**row) for row in journal}
+        shared = address is not None or workers > 1
+        work = partial(_answer_chunk, witnesses=witnesses.anywhere() if shared else witnesses)
+        chunks = _chunks(patterns, found, size)
+        made = each(work, chunks, workers=workers if workers > 1 else 0, address=address)
+        with closing(made):
+            for _, some in made:
+                for answer in some:
+                    if answer.place not in found:
+                        journal.add(asdict(answer))
+                        found[answer.place] = answer
+                        if progress:
+                            progress(len(found), len(patterns))
     finally:
-        if stream is not None:
-            stream.close()
+        journal.close()
     return [found[place] for place in sorted(found)]
 
 
-def _answered(witnesses: Witnesses, patterns: Patterns, todo: Sequence[int], workers: int) -> Iterator[Answer]:
-    determiner = witnesses.determiner()
-    if determiner.kinds == ("network",):
-        yield from _by_network_alone(determiner, patterns, todo)
-    elif workers <= 1:
-        for place in todo:
-            yield _answer(determiner, patterns, place)
-    else:
-        # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (witnesses, patterns))
-        with pool:
-            yield from pool.map(_answer_of_worker, todo, chunksize=_CHUNK)
+@dataclass(frozen=True)
+class _Chunk:
+    """Some patterns to determine together.
+
+    Attributes:
+        places: of the patterns.
+        items: the patterns, or why there is none.
+    """
+
+    places: tuple[int, ...]
+    items: tuple[LabelledPattern | str, ...]
 
 
-_worker: tuple[Determiner, Patterns] | None = None
+def _chunks(patterns: Patterns, found: Mapping[int, Answer], size: int) -> Iterator[_Chunk]:
+    """What is to do.
+
+    A network that is asked in batches may give another last digit in another batch: where a batch was broken off, all
+    of it is asked again, so that batches are the same in every run.
+    """
+    for first in range(0, len(patterns), size):
+        places = range(first, min(first + size, len(patterns)))
+        missing = [place for place in places if place not in found]
+        if missing:
+            wanted = list(places) if size == _BATCH else missing
+            yield _Chunk(tuple(wanted), tuple(_item(patterns, place) for place in wanted))
 
 
-def _start(witnesses: Witnesses, patterns: Patterns) -> None:
-    global _worker
-    _worker = witnesses.determiner(), patterns
-
-
-def _answer_of_worker(place: int) -> Answer:
-    assert _worker is not None
-    return _answer(*_worker, place)
-
-
-def _answer(determiner: Determiner, patterns: Patterns, place: int) -> Answer:
+def _item(patterns: Patterns, place: int) -> LabelledPattern | str:
     try:
-        item = patterns[place]
+        return patterns[place]
+    except (StructureError, PatternError) as error:
+        return str(error)
+
+
+def _answer_chunk(chunk: _Chunk, witnesses: Witnesses) -> list[Answer]:
+    determiner = witnesses.loaded()
+    if determiner.kinds == ("network",):
+        return list(_by_network_alone(determiner, chunk))
+    return [_answer(determiner, place, item) for place, item in zip(chunk.places, chunk.items, strict=True)]
+
+
+def _answer(determiner: Determiner, place: int, item: LabelledPattern | str) -> Answer:
+    if isinstance(item, str):
+        return Answer(place, "", skipped=item)
+    try:
         without = Exclusion(formulas=[item.kin]) if item.unknown and item.kin else None
         evidence, posterior = determiner.weigh(item.pattern, without)
     except (StructureError, PatternError) as error:
@@ -159,31 +185,25 @@ def _answer(determiner: Determiner, patterns: Patterns, place: int) -> Answer:
     )
 
 
-def _by_network_alone(determiner: Determiner, patterns: Patterns, todo: Sequence[int]) -> Iterator[Answer]:
-    """In batches: some three hundred patterns a second."""
+def _by_network_alone(determiner: Determiner, chunk: _Chunk) -> Iterator[Answer]:
+    """In one batch: some three hundred patterns a second."""
     assert determiner.network is not None
-    view = determiner.network.view
-    items: list[tuple[int, LabelledPattern]] = []
-    skipped: list[Answer] = []
-
-    def inputs() -> Iterator[np.ndarray]:
-        for place in todo:
-            try:
-                item = patterns[place]
-                seen = view(item.pattern)
-            except (StructureError, PatternError) as error:
-                skipped.append(Answer(place, "", skipped=str(error)))
-                continue
-            items.append((place, item))
-            yield seen
-
-    done = 0
-    for scores in determiner.network.scores_in_batches(inputs()):
-        for row in range(len(scores.systems)):
-            place, item = items[done]
-            done += 1
+    seen: list[tuple[int, LabelledPattern]] = []
+    inputs: list[np.ndarray] = []
+    for place, item in zip(chunk.places, chunk.items, strict=True):
+        if isinstance(item, str):
+            yield Answer(place, "", skipped=item)
+            continue
+        try:
+            inputs.append(determiner.network.view(item.pattern))
+        except (StructureError, PatternError) as error:
+            yield Answer(place, "", skipped=str(error))
+            continue
+        seen.append((place, item))
+    if inputs:
+        scores = determiner.network.scores(np.stack(inputs))
+        for row, (place, item) in enumerate(seen):
             yield _of_scores(place, item, scores, row)
-    yield from skipped
 
 
 def _of_scores(place: int, item: LabelledPattern, scores: Scores, row: int) -> Answer:
@@ -205,19 +225,3 @@ def _listed(posterior: Posterior) -> tuple[tuple[tuple[int, float], ...], tuple[
         tuple((int(i) + 1, round(float(groups[i]), 6)) for i in best),
         tuple((int(i), round(float(extinction[i]), 6)) for i in classes),
     )
-
-
-def _read(kept: Path | None, identity: dict[str, Any]) -> dict[int, Answer]:
-    """Answers of an earlier run; its last line is dropped if it was cut."""
-    if kept is None:
-        return {}
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(identity) + "\n")
-        return {}
-    lines = [line for line in kept.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    if not lines or json.loads(lines[0]) != identity:
-        raise InputError(f"{kept} is of another evaluation: choose another -o, or delete it")
-    kept.write_text("".join(lines))
-    rows = [json.loads(line) for line in lines[1:]]
-    return {row["place"]: Answer(**row) for row in rows}

@@ -26,6 +26,7 @@ from syngony.pattern import Pattern, two_theta_from_q
 from syngony.symmetry import SYSTEM_OF_GROUP, space_group_symbol
 from syngony.views import LineListView, ProfileView
 from syngony.views.profile import REFERENCE_WAVELENGTH
+from syngony.whole_files import whole_file
 
 NEIGHBOUR_VIEW = ProfileView(points=2048)
 """Profiles that neighbours are sought by."""
@@ -124,9 +125,8 @@ def training_features(training: TrainingSet, conditions: Conditions) -> Features
         raise TableError(f"{training.table}: no structure on the training side of the split: give a larger table")
     if cached is not None:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_name(f".{cached.name}.partial.npz")
-        np.savez(partial, **found.__dict__)
-        partial.replace(cached)
+        with whole_file(cached) as partial, partial.open("wb") as stream:
+            np.savez(stream, **found.__dict__)
     return found
 
 

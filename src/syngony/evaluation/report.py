@@ -48,6 +48,7 @@ def evaluate_structures(
     known: bool = False,
     training: TrainingSet | None = None,
     workers: int = 1,
+    address: str | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def evaluate_structures(
         known: False to search the libraries as if they did not hold the structure's compound.
         training: where baselines learn from; without it there are only those that need nothing but the patterns.
         workers: processes.
+        address: of a dask scheduler; its workers are used instead.
         folder: answers are kept in it, so that an interrupted run goes on.
         progress: called with patterns done and in all.
 
@@ -76,7 +78,8 @@ def evaluate_structures(
     grid = ideal_grid(Network.load(witnesses.model).view)
     patterns = SimulatedPatterns(table, conditions, limit, seed, known, grid)
     identity = _identity(witnesses, table, limit) | {"conditions": conditions, "seed": seed, "known": known}
-    report = _evaluate(witnesses, patterns, identity, workers, folder, progress, training, conditions)
+    where = {"workers": workers, "address": address}
+    report = _evaluate(witnesses, patterns, identity, where, folder, progress, training, conditions)
     return {**report, "conditions": conditions}
 
 
@@ -87,13 +90,14 @@ def evaluate_patterns(
     limit: int | None = None,
     training: TrainingSet | None = None,
     workers: int = 1,
+    address: str | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Accuracy on patterns that carry a label: Parquet with two_theta, intensity, wavelength, space_group.
 
     Args:
-        witnesses, workers, folder, progress: see `evaluate_structures`.
+        witnesses, workers, address, folder, progress: see `evaluate_structures`.
         training: see there; its structures are seen in laboratory conditions.
         table: Parquet file of patterns, or a folder of them.
         limit: only the first so many.
@@ -103,7 +107,8 @@ def evaluate_patterns(
         InputError: the folder is of another evaluation.
     """
     patterns = read_labelled_patterns(table, limit)
-    report = _evaluate(witnesses, patterns, _identity(witnesses, table, limit), workers, folder, progress, training)
+    where = {"workers": workers, "address": address}
+    report = _evaluate(witnesses, patterns, _identity(witnesses, table, limit), where, folder, progress, training)
     return {**report, "conditions": None}
 
 
@@ -132,14 +137,14 @@ def _evaluate(
     witnesses: Witnesses,
     patterns: Patterns,
     identity: dict[str, Any],
-    workers: int,
+    where: dict[str, Any],
     folder: Path | None,
     progress: Progress | None,
     training: TrainingSet | None = None,
     conditions: Conditions = "lab",
 ) -> dict[str, Any]:
     kept = folder / FILE if folder is not None else None
-    found = answers(witnesses, patterns, workers=workers, kept=kept, identity=identity, progress=progress)
+    found = answers(witnesses, patterns, **where, kept=kept, identity=identity, progress=progress)
     good = [answer for answer in found if answer.skipped is None]
     if not good:
         raise TableError("no pattern could be made of the table: nothing to evaluate")

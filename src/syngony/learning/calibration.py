@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from syngony.inference import scores_from_logits
 from syngony.learning.classifier import Classifier
+from syngony.whole_files import write_text
 
 FILE = "calibration.json"
 
@@ -69,7 +70,7 @@ def fit_temperature(logits: NDArray[np.float64], systems: NDArray[np.int64]) -> 
 
 def write_temperature(folder: Path, temperature: float, patterns: int) -> None:
     """Keep a run's temperature for its export."""
-    (folder / FILE).write_text(json.dumps({"temperature": temperature, "patterns": patterns}) + "\n")
+    write_text(folder / FILE, json.dumps({"temperature": temperature, "patterns": patterns}) + "\n")
 
 
 def read_temperature(folder: Path) -> float:

@@ -76,14 +76,14 @@ class Classifier(pl.LightningModule):
             self.network.backbone().requires_grad_(not frozen).train(not frozen)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        """One step; logs the loss and the accuracy. Dropout is a function of the step alone, for resuming."""
-        torch.manual_seed(self.settings.seed * 10_000_019 + self.global_step)
+        """One step; logs the loss and the accuracy. Dropout is a function of step and process, for resuming."""
+        torch.manual_seed(self.settings.seed * 10_000_019 + self.global_step + self.global_rank * 1_000_003)
         inputs, system, group = batch
         logits = self(inputs)
         loss = self.loss(logits, system, group)
         accuracy = (self.system_logits(logits).argmax(1) == system).float().mean()
-        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
-        self.log("train_accuracy", accuracy, prog_bar=True, on_step=False, on_epoch=True)
+        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True, sync_dist=True)
+        self.log("train_accuracy", accuracy, prog_bar=True, on_step=False, on_epoch=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
@@ -91,11 +91,12 @@ class Classifier(pl.LightningModule):
         inputs, system, group = batch
         logits = self(inputs)
         size = len(inputs)
-        self.log("val_loss", self.loss(logits, system, group), prog_bar=True, batch_size=size)
+        self.log("val_loss", self.loss(logits, system, group), prog_bar=True, batch_size=size, sync_dist=True)
         accuracy = (self.system_logits(logits).argmax(1) == system).float().mean()
-        self.log("val_accuracy", accuracy, prog_bar=True, batch_size=size)
+        self.log("val_accuracy", accuracy, prog_bar=True, batch_size=size, sync_dist=True)
         if logits.shape[1] == N_SPACE_GROUPS:
-            self.log("val_space_group", (logits.argmax(1) == group).float().mean(), batch_size=size)
+            right = (logits.argmax(1) == group).float().mean()
+            self.log("val_space_group", right, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW; a constant rate for the transfer stage, then the schedule of the fine-tuning."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from syngony.whole_files import whole_file
+
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "core_seconds")
 
 
@@ -28,14 +30,14 @@ class CurveWriter(Callback):
         row |= {name: f"{float(value):.6f}" for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         row["learning_rate"] = f"{pl_module.optimizers().param_groups[0]['lr']:.3e}"  # type: ignore[union-attr]
         row["core_seconds"] = f"{time.process_time() - self._began:.1f}"
+        if not trainer.is_global_zero:
+            return
         # A run that goes on repeats the epoch that was broken off: its old row, if any, gives way.
         rows = [old for old in read_curves(self._path) if int(old["epoch"]) <= trainer.current_epoch] + [row]
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        with partial.open("w", newline="") as stream:
+        with whole_file(self._path) as partial, partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self._path)
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:

@@ -22,6 +22,7 @@ from syngony.learning.classifier import Classifier
 from syngony.learning.settings import TrainingSettings
 from syngony.learning.training import load_run
 from syngony.views import view_from_dict
+from syngony.whole_files import whole_file, write_text
 
 OPSET = 17
 AGREEMENT = 1e-3
@@ -49,21 +50,39 @@ def export_run(
         which = "settled" if (Path(run) / "checkpoints" / "settled.ckpt").is_file() else "best"
     model = load_run(run, which)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    example = torch.rand(2, *view_from_dict(model.settings.view).shape)
+    with whole_file(output) as partial:
+        _write_onnx(model, partial)
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+    entries = {**_card(model, output, Path(run), digest), **(card or {})}
+    write_text(output.with_suffix(".json"), json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    network = Network.load(output)
+    _check_agreement(model, network, _example(model).numpy())
+    return network
+
+
+def _example(model: Classifier) -> torch.Tensor:
+    """Two inputs of the network, the same ones each time."""
+    shape = 2, *view_from_dict(model.settings.view).shape
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+def _write_onnx(model: Classifier, path: Path) -> None:
     torch.onnx.export(
         model,
-        (example,),
-        str(partial),
+        (_example(model),),
+        str(path),
         input_names=["pattern"],
         output_names=["logits"],
         dynamic_axes={"pattern": {0: "n"}, "logits": {0: "n"}},
         opset_version=OPSET,
         dynamo=False,
     )
-    digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-    settings = TrainingSettings.read(Path(run))
-    entries = {
+
+
+def _card(model: Classifier, output: Path, run: Path, digest: str) -> dict[str, Any]:
+    """What the network says of itself."""
+    settings = TrainingSettings.read(run)
+    return {
         "format": CARD_FORMAT,
         "name": output.stem,
         "network": settings.network,
@@ -78,14 +97,8 @@ def export_run(
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "temperature": read_temperature(Path(run)),
-        **(card or {}),
+        "temperature": read_temperature(run),
     }
-    partial.replace(output)
-    output.with_suffix(".json").write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
-    network = Network.load(output)
-    _check_agreement(model, network, example.numpy())
-    return network
 
 
 def _check_agreement(model: Classifier, network: Network, inputs: NDArray[np.float32]) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,11 @@ from numpy.typing import NDArray
 from syngony.diffraction.phase import HIGHEST_TWO_THETA, Phase
 from syngony.diffraction.reflections import lorentz_polarisation
 from syngony.errors import StructureError
+from syngony.parallel import in_order
 from syngony.pattern import q_from_two_theta
 from syngony.structure_table import StructureRecord, read_table
 from syngony.views.profile import REFERENCE_WAVELENGTH
+from syngony.whole_files import whole_folder
 
 WEAKEST = 0.02
 """Lines weaker than this (strongest = 100, CuKa) are not kept: under the noise of any scan."""
@@ -170,22 +170,19 @@ def build_line_cache(
     starts = range(0, source.num_rows, _CHUNK)
     chunks = [source.slice(start, _CHUNK).to_pylist() for start in starts]
     parts = []
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        for part in pool.map(_lines_of_rows, chunks, repeat(float(q_from_two_theta(highest, REFERENCE_WAVELENGTH)))):
-            parts.append(part)
-            if progress:
-                progress(min(len(parts) * _CHUNK, source.num_rows), source.num_rows)
+    lines_of = partial(_lines_of_rows, q_limit=float(q_from_two_theta(highest, REFERENCE_WAVELENGTH)))
+    for part in in_order(lines_of, chunks, min(workers or os.cpu_count() or 1, len(chunks)), batch=1):
+        parts.append(part)
+        if progress:
+            progress(min(len(parts) * _CHUNK, source.num_rows), source.num_rows)
     joined = [np.concatenate(column) for column in zip(*(part[:-1] for part in parts), strict=True)]
     arrays = dict(zip(_ARRAYS, joined, strict=True))
     for name in ("offsets", "rotation_offsets"):  # until here, how many of each structure
         arrays[name] = np.concatenate([[0], np.cumsum(arrays[name])]).astype(np.int64)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(partial / f"{name}.npy", array, allow_pickle=False)
-    (partial / "refused.json").write_text(json.dumps([r for p in parts for r in p[-1]], indent=1))
-    partial.rename(folder)
+    with whole_folder(folder) as new:
+        for name, array in arrays.items():
+            np.save(new / f"{name}.npy", array, allow_pickle=False)
+        (new / "refused.json").write_text(json.dumps([r for p in parts for r in p[-1]], indent=1))
     return LineCache.load(folder)
 
 

@@ -83,8 +83,8 @@ class Renderer:
 class RenderedPatterns(IterableDataset):
     """Batches of (input, crystal system index, space group index) for one epoch.
 
-    A pattern depends on the seed, the epoch and its position only: the number of loading processes
-    changes nothing.
+    A pattern depends on the seed, the epoch and its position only: neither the number of loading processes nor that
+    of training processes changes anything. Of those each takes its share of every batch.
 
     Args:
         renderer: makes the inputs.
@@ -97,6 +97,7 @@ class RenderedPatterns(IterableDataset):
         labels: (n,) space group numbers in place of the cache's own.
         also: further structures of the cache (synthetic crystals), and
         also_share: of an epoch that is drawn from them.
+        share: (which, of how many) training processes.
     """
 
     def __init__(
@@ -113,8 +114,10 @@ class RenderedPatterns(IterableDataset):
         labels: NDArray[np.integer] | None = None,
         also: Sequence[int] | NDArray[np.int64] = (),
         also_share: float = 0.0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
+        self.share = share
         self.also, self.also_share = np.asarray(also, dtype=np.int64), also_share if len(also) else 0.0
         self.renderer = renderer
         self.indices = np.asarray(indices, dtype=np.int64)
@@ -134,17 +137,25 @@ class RenderedPatterns(IterableDataset):
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         drawn = self._draw()
         for batch in range(first, len(self), stride):
-            chosen = drawn[batch * self.batch_size : (batch + 1) * self.batch_size]
+            positions = self._positions(batch, len(drawn))
+            chosen = drawn[positions]
             inputs = np.empty((len(chosen), *self.renderer.view.shape), np.float32)
-            for row, index in enumerate(chosen):
-                position = batch * self.batch_size + row
-                rng = np.random.default_rng((self.seed, self.epoch, position))
+            for row, (index, position) in enumerate(zip(chosen, positions, strict=True)):
+                rng = np.random.default_rng((self.seed, self.epoch, int(position)))
                 inputs[row] = self.renderer(int(index), rng)
             yield (
                 torch.from_numpy(inputs),
                 torch.from_numpy(self.system[chosen]),
                 torch.from_numpy(self.space_group[chosen].astype(np.int64) - 1),
             )
+
+    def _positions(self, batch: int, patterns: int) -> NDArray[np.int64]:
+        """Of a batch in the epoch: this process's share."""
+        which, processes = self.share
+        positions = np.arange(batch * self.batch_size, min((batch + 1) * self.batch_size, patterns))
+        if len(positions) < processes:  # the rest of a held-out set: each sees all of it, for none may go without
+            return positions
+        return positions[which::processes]
 
     def _draw(self) -> NDArray[np.int64]:
         """(patterns,) structure indices of this epoch."""

@@ -15,6 +15,7 @@ from syngony.errors import InputError
 from syngony.inference import Network
 from syngony.learning.calibration import collect_logits, fit_temperature, settle_batch_norm, write_temperature
 from syngony.learning.classifier import Classifier
+from syngony.learning.distributed import is_first
 from syngony.learning.line_cache import JoinedLines, LineCache, Lines, build_line_cache
 from syngony.learning.patterns import RenderedPatterns
 from syngony.learning.settings import TrainingSettings
@@ -65,6 +66,7 @@ def train_recipe(
     resume: bool = False,
     patterns: int | None = None,
     batch_size: int = 64,
+    epoch_patterns: int | None = None,
     seed: int = 0,
     threads: int = 0,
     cache: Path | None = None,
@@ -73,6 +75,8 @@ def train_recipe(
     progress: bool = True,
     start: str | None = None,
     learning_rate: float | None = None,
+    processes: int = 1,
+    machines: int = 1,
 ) -> Classifier:
     """``syngony train``: lines from the cache or computed, the split by formula, training, settling, calibration.
 
@@ -84,21 +88,25 @@ def train_recipe(
         head: label of the outputs in place of the recipe's: see `TrainingSettings`.
         resume: go on with the run in the folder.
         patterns: budget; what the run was begun with when omitted, or `DEFAULT_PATTERNS`.
-        batch_size, seed, threads, also_share: see `TrainingSettings`.
+        batch_size, epoch_patterns, seed, threads, also_share: see `TrainingSettings`.
         cache: folder for computed lines.
         also: a further table.
         progress: show a progress bar.
         start: shipped network, or path of an ``.onnx`` file, whose weights are the first ones.
         learning_rate: in place of the recipe's.
+        processes, machines: see `syngony.learning.distributed`; what follows training is done by the first alone.
 
     Raises:
-        InputError: unknown recipe or network, or a table too small to split.
+        InputError: unknown recipe or network, a table too small to split, a batch that cannot be shared out.
         TableError, ModelError: see `build_line_cache` and `train`.
     """
     place = cache or Path(output) / "cache"
     begun = TrainingSettings.read(Path(output)) if resume and (Path(output) / "settings.json").is_file() else None
     total = patterns or (begun.patterns if begun else DEFAULT_PATTERNS)
-    settings = recipe_settings(network, recipe, total, batch_size=batch_size, seed=seed, threads=threads)
+    changes: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "threads": threads}
+    if epoch_patterns is not None:
+        changes["epoch_patterns"] = min(epoch_patterns, total)
+    settings = recipe_settings(network, recipe, total, **changes)
     if head is not None:
         settings = replace(settings, head=head)
     if learning_rate is not None:
@@ -128,9 +136,13 @@ def train_recipe(
         progress=progress,
         also=further,
         start=first.path if first else None,
+        processes=processes,
+        machines=machines,
     )
     # The cycle ends at a rate of zero: the last weights are the annealed ones.
     model = load_run(output, "last")
+    if not is_first():
+        return model
     renderer = renderer_of(model.settings, lines)
     options: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
     settle_batch_norm(model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(total, 128)), **options))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from syngony.errors import ModelError
 from syngony.learning.patterns import PatternKind
 from syngony.views import ImageView
+from syngony.whole_files import write_text
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class TrainingSettings:
     def write(self, folder: Path) -> None:
         """Write ``settings.json``."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "settings.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+        write_text(folder / "settings.json", json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> TrainingSettings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from syngony.structure import reduced_formula
 from syngony.structure_table import read_table
+from syngony.whole_files import whole_file
 
 TEST_SHARE = 0.05
 VALIDATION_SHARE = 0.02
@@ -47,16 +47,13 @@ def split_table(table: Path | str, output: Path | str, side: str) -> int:
 
     Raises:
         TableError: the table cannot be read.
+        OutputError: the output cannot be written.
     """
     import pyarrow.parquet as pq
 
     source, output = read_table(table), Path(output)
     rows = np.flatnonzero(sides_of(source["formula"].to_pylist()) == side)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(output) as partial:
         pq.write_table(source.take(rows), partial, compression="zstd")
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
     return len(rows)

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from syngony.errors import ModelError
+from syngony.learning.checkpoints import WholeCheckpoints, write_checkpoint
 from syngony.learning.classifier import Classifier
 from syngony.learning.curves import CurveWriter
+from syngony.learning.distributed import require_shares, shared_out
 from syngony.learning.line_cache import Lines
 from syngony.learning.patterns import RenderedPatterns, Renderer
 from syngony.learning.settings import TrainingSettings
 from syngony.learning.warm_start import start_from
 from syngony.views import view_from_dict
+from syngony.whole_files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class PatternData(pl.LightningDataModule):
             labels=self.labels,
             also=self.also,
             also_share=s.also_share,
+            share=self._share,
         )
         return DataLoader(patterns, batch_size=None)
 
@@ -78,8 +82,13 @@ class PatternData(pl.LightningDataModule):
             seed=987_654,
             shuffle=False,
             labels=self.labels,
+            share=self._share,
         )
         return DataLoader(patterns, batch_size=None)
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 def train(
@@ -95,6 +104,8 @@ def train(
     renderer: Renderer | None = None,
     also: Sequence[int] | NDArray[np.int64] = (),
     start: Path | None = None,
+    processes: int = 1,
+    machines: int = 1,
 ) -> Classifier:
     """Train a network, or go on with a run that was interrupted.
 
@@ -112,13 +123,17 @@ def train(
         renderer: in place of the one that the settings describe.
         also: rows of the cache of which the settings' `also_share` is drawn.
         start: exported network whose weights are the first ones.
+        processes, machines: see `syngony.learning.distributed`; each process takes its share of every batch.
 
     Returns:
         The network with the weights of the best validation loss.
 
     Raises:
         ModelError: the folder holds another run and `resume` is not given.
+        InputError: a batch cannot be shared out evenly.
+        OutputError: a checkpoint or a curve cannot be written; those before stay.
     """
+    require_shares(settings.batch_size, processes * machines)
     folder = Path(folder)
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file() and not resume:
@@ -137,7 +152,6 @@ def train(
             last = _resized(folder, begun, changed)
             begun = changed
         settings = begun
-    settings.write(folder)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
@@ -164,7 +178,11 @@ def train(
             EarlyStopping("val_loss", patience=settings.patience),
             _KeepSteady(folder / "checkpoints" / f"{STEADY}.ckpt", settings),
             CurveWriter(folder / "curves.csv"),
+            _KeepSettings(folder, settings),
         ],
+        plugins=[WholeCheckpoints()],
+        use_distributed_sampler=False,
+        **shared_out(processes, machines, bool(settings.transfer_epochs)),
         logger=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -194,6 +212,18 @@ def renderer_of(settings: TrainingSettings, cache: Lines) -> Renderer:
     return Renderer(cache, view_from_dict(settings.view), settings.conditions, ideal_share=settings.ideal_share)
 
 
+class _KeepSettings(pl.Callback):
+    """Writes the settings when every process of the run has read those of an earlier part."""
+
+    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
+        self.folder, self.settings = folder, settings
+
+    def on_fit_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            self.settings.write(self.folder)
+
+
 class _KeepSteady(pl.Callback):
     """Keeps the checkpoint from which a ``steady`` run can be made longer."""
 
@@ -203,10 +233,9 @@ class _KeepSteady(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         if self.settings.schedule == "steady" and trainer.current_epoch == self.settings.steady_epochs:
             last = self.path.with_name("last.ckpt")
-            if last.is_file():
-                partial = self.path.with_name(f".{self.path.name}.partial")
-                shutil.copyfile(last, partial)
-                partial.replace(self.path)
+            if last.is_file() and trainer.is_global_zero:
+                with whole_file(self.path) as partial:
+                    shutil.copyfile(last, partial)
 
 
 def _resized(folder: Path, begun: TrainingSettings, changed: TrainingSettings) -> Path:
@@ -236,9 +265,7 @@ def _resized(folder: Path, begun: TrainingSettings, changed: TrainingSettings) -
 def save_weights(model: Classifier, folder: Path | str, name: str) -> None:
     """Keep weights in a run's checkpoints under a name that `load_run` takes."""
     path = Path(folder) / "checkpoints" / f"{name}.ckpt"
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save({"state_dict": model.state_dict()}, partial)
-    partial.replace(path)
+    write_checkpoint({"state_dict": model.state_dict()}, path)
 
 
 def load_run(folder: Path | str, which: str = "best") -> Classifier:

@@ -20,6 +20,7 @@ from syngony.library.axis import Q_LAST
 from syngony.library.file import FORMAT, Library, write_arrays, write_library
 from syngony.library.selection import select_lines
 from syngony.structure_table import COLUMNS, read_info, read_table
+from syngony.whole_files import write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +94,7 @@ def build_library(
     if folder.is_dir() and _read(folder / "identity") != identity:
         shutil.rmtree(folder)  # of another table or kind, or made by another version
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "identity").write_text(identity)
+    write_text(folder / "identity", identity)
     _make_shards(table, folder, source, max(1, workers or os.cpu_count() or 1), total, progress)
     shards = [Library.load(path) for path in sorted(folder.glob("part-*.lib"))]
     failures = [reason for shard in shards for reason in shard.header["failures"]]

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from syngony.errors import LibraryError
 from syngony.library.axis import BINS, FINE
 from syngony.shipped import is_as_shipped
+from syngony.whole_files import whole_file
 
 FORMAT = 1
 """Goes up when the arrays or their meaning change."""
@@ -248,34 +249,27 @@ def _write(
     path: Path, header: dict[str, Any], columns: dict[str, Iterator[NDArray]], may_be_empty: bool = False
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     header = {"format": FORMAT, **header, "arrays": {}}
     digest = hashlib.sha256()
-    try:
-        with partial.open("wb") as stream:
+    with whole_file(path) as partial, partial.open("wb") as stream:
 
-            def put(chunk: bytes) -> None:
-                stream.write(chunk)
-                digest.update(chunk)
+        def put(chunk: bytes) -> None:
+            stream.write(chunk)
+            digest.update(chunk)
 
-            put(MAGIC)
-            for key, (kind, shape) in ARRAYS.items():
-                put(bytes(-stream.tell() % _ALIGN))
-                begin = stream.tell()
-                for chunk in columns[key]:
-                    put(np.ascontiguousarray(chunk, kind).tobytes())
-                row = int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
-                header["arrays"][key] = [begin, (stream.tell() - begin) // row]
-            header["structures"] = header["arrays"]["lines"][1]
-            header["total_lines"] = header["arrays"]["amplitude"][1]
-            if header["structures"] == 0 and not may_be_empty:
-                raise LibraryError(f"{path}: no structure is left to write: an empty library recognises nothing")
-            stream.write(_sealed(header, digest))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        put(MAGIC)
+        for key, (kind, shape) in ARRAYS.items():
+            put(bytes(-stream.tell() % _ALIGN))
+            begin = stream.tell()
+            for chunk in columns[key]:
+                put(np.ascontiguousarray(chunk, kind).tobytes())
+            row = int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
+            header["arrays"][key] = [begin, (stream.tell() - begin) // row]
+        header["structures"] = header["arrays"]["lines"][1]
+        header["total_lines"] = header["arrays"]["amplitude"][1]
+        if header["structures"] == 0 and not may_be_empty:
+            raise LibraryError(f"{path}: no structure is left to write: an empty library recognises nothing")
+        stream.write(_sealed(header, digest))
 
 
 def sealed(arrays: bytes, header: dict[str, Any]) -> bytes:

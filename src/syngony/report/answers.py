@@ -14,13 +14,13 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from syngony.errors import InputError
 from syngony.inference import Network
 from syngony.library.file import Library
 from syngony.pattern import Pattern
 from syngony.report.attribution import attribution_html
 from syngony.report.drawing import drawing_of
 from syngony.report.rendering import answer_html, environment, row_of, static
+from syngony.whole_files import write_text
 
 if TYPE_CHECKING:
     from syngony.determination import Determination
@@ -141,16 +141,9 @@ class Report:
         """Write the file, whole or not at all.
 
         Raises:
-            InputError: it cannot be written.
+            OutputError: it cannot be written.
         """
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(self.html(), encoding="utf-8", errors="backslashreplace")
-            partial.replace(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(path, self.html(), errors="backslashreplace")
 
 
 def common_folder(files: Sequence[str]) -> str:

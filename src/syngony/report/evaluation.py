@@ -9,6 +9,7 @@ from typing import Any
 
 from syngony.report.figures import draw_confusion_matrix
 from syngony.report.page import Page
+from syngony.whole_files import write_text
 
 
 def write_evaluation(report: dict[str, Any], folder: Path | str) -> Path:
@@ -23,7 +24,7 @@ def write_evaluation(report: dict[str, Any], folder: Path | str) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_text(folder / "evaluation.json", json.dumps(report, indent=1) + "\n")
     picture = folder / "confusion_matrix.png"
     draw_confusion_matrix(report["crystal_system"]["confusion_matrix"], picture)
     page = Page(f"{report['model']}: evaluation on {report['n']:,} patterns")

@@ -7,6 +7,8 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from syngony.whole_files import write_text
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; }
@@ -52,11 +54,9 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the page, whole or not at all."""
         body = "\n".join(self._parts)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(
+        write_text(
+            path,
             f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(self._title)}</title><style>{_STYLE}</style>\n{body}\n</html>\n",
-            encoding="utf-8",
         )
-        partial.replace(path)

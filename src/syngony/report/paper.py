@@ -32,6 +32,7 @@ from syngony.structure_table import read_table
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index, space_group_symbol
 from syngony.views import ImageView
 from syngony.views.profile import REFERENCE_WAVELENGTH
+from syngony.whole_files import whole_file, write_text
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def run_paper(
     report = _test(model, renderer, sides["test"])
     report["paper"] = {"accuracy": PAPER_ACCURACY, "per_class": PAPER_TABLE}
     report["pretrained"] = bool(model.settings.transfer_patterns)
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
     _write_page(report, counts, sides, example, folder, settings, model)
     return report
 
@@ -150,9 +151,8 @@ def save_images(cache: LineCache, renderer: Renderer, folder: Path) -> int:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(cache.material_id[index]))
         path = folder / system / f"{safe.lstrip('.')}.png"
         if not path.exists():
-            partial = path.with_name(f".{path.name}.partial")
-            imsave(partial, np.moveaxis(renderer(index, rng), 0, -1), format="png")
-            partial.replace(path)
+            with whole_file(path, durable=False, tidy=False) as partial:  # thousands, quickly made again
+                imsave(partial, np.moveaxis(renderer(index, rng), 0, -1), format="png")
     return len(cache)
 
 

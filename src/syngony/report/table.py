@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from syngony.symmetry import CRYSTAL_SYSTEMS
 
@@ -36,10 +36,15 @@ def row(r: Determination) -> list[Any]:
     return [*known, *systems, *said, extinction, *lattice, *named]
 
 
-def csv_text(results: Iterable[Determination]) -> str:
-    """The whole table with its header."""
-    stream = io.StringIO(newline="")
+def write_csv(stream: TextIO, results: Iterable[Determination]) -> None:
+    """Write the whole table with its header to a stream that leaves line ends alone."""
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
     writer.writerows(row(result) for result in results)
+
+
+def csv_text(results: Iterable[Determination]) -> str:
+    """The whole table with its header."""
+    stream = io.StringIO(newline="")
+    write_csv(stream, results)
     return stream.getvalue()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,9 +26,13 @@ from typing import IO, Any
 
 from syngony.errors import SimulationError
 from syngony.simulation.settings import differences, digest, file_sha256
-from syngony.simulation.shard import PARTIAL, Shard, read_shard, sync_folder
+from syngony.simulation.shard import Shard, read_shard
+from syngony.whole_files import PARTIAL, sync_folder, write_text
 
 MANIFEST = "_manifest.json"
+
+
+_PATIENCE = 30.0  # s, for a file to show on a network file system
 
 
 class Output:
@@ -178,6 +183,22 @@ class Output:
             raise busy
 
 
+def wait_for_file(path: Path, size: int) -> None:
+    """Wait until a file that a worker wrote shows on this machine, whole.
+
+    Raises:
+        SimulationError: it does not.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not (path.is_file() and path.stat().st_size == size):
+        if time.monotonic() > end:
+            raise SimulationError(
+                f"{path} was written by a worker and does not show here: workers need a file system shared with "
+                "this machine, mounted at the same path"
+            )
+        time.sleep(0.2)
+
+
 def _sweep(folder: Path) -> None:
     """Remove what interrupted writers left."""
     if folder.is_dir():
@@ -194,13 +215,4 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}{PARTIAL}")
-    try:
-        with partial.open("w") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

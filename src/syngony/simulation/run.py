@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syngony.errors import SimulationError, TableError
-from syngony.simulation import cluster, local
-from syngony.simulation.output import Output
+from syngony.errors import ParallelError, SimulationError, TableError
+from syngony.parallel import each
+from syngony.simulation.output import Output, wait_for_file
 from syngony.simulation.settings import Settings, digest, file_sha256, identity
-from syngony.simulation.shard import Shard, Task, serialise
+from syngony.simulation.shard import Shard, Task, make_shard, rows_of_shard, serialise
 from syngony.structure_table import COLUMNS, read_info, read_table
 
 Progress = Callable[[int, int], None]
@@ -26,8 +26,8 @@ class Simulation:
     Attributes:
         path: the pattern table: a Parquet file, or a folder of them.
         manifest: what the manifest holds: format, table, settings, versions, shards, failures.
-        structures: simulated now.
-        kept: structures whose shards were there already.
+        structures: simulated now; one that is simulated several times counts as often.
+        kept: those whose shards were there already.
         core_seconds: of the shards made now.
     """
 
@@ -88,34 +88,42 @@ def simulate_table(
     rows = read_table(table, columns=[*COLUMNS, "occupancies"])
     if rows.num_rows == 0:
         raise TableError(f"{table}: no structures in it")
-    starts = range(0, rows.num_rows, settings.shard_size)
+    total = rows.num_rows * settings.repeats
+    starts = range(0, total, settings.shard_size)
     whole = identity(file_sha256(table), rows.num_rows, settings)
     info = read_info(table)
     about = {"source": info.source, "licence": info.licence}
     destination = Output(output, whole, len(starts), about)
     manifest = destination.finished()
     if manifest is not None:
-        return Simulation(output, manifest, 0, rows.num_rows, 0.0)
+        return Simulation(output, manifest, 0, total, 0.0)
     with destination.opened() as kept:
         todo = [index for index in range(len(starts)) if index not in kept]
         before = sum(shard.rows for shard in kept.values())
 
         def tasks() -> Iterator[Task]:
             for index in todo:
-                part = serialise(rows.slice(starts[index], settings.shard_size))
+                part = serialise(rows_of_shard(rows, starts[index], settings))
                 path = destination.shard_path(index)
                 yield Task(path, starts[index], part, settings, digest(whole), whole["versions"], about)
 
-        made = cluster.run(tasks(), address) if address else local.run(tasks(), _useful(workers, len(todo)))
-        new = _collect(made, rows.num_rows - before, destination, progress)
+        made = each(
+            make_shard,
+            tasks(),
+            workers=_useful(workers, len(todo)),
+            address=address,
+            # What is computed, so that two tries of one shard are one task of the cluster.
+            key=lambda task: f"{task.path.name}-{task.digest}",
+        )
+        new = _collect(made, total - before, destination, progress)
         shards = sorted([*kept.values(), *new], key=lambda shard: shard.first_row)
         manifest = destination.finish(shards)
     seconds = sum(shard.seconds for shard in new)
-    return Simulation(output, manifest, rows.num_rows - before, before, seconds)
+    return Simulation(output, manifest, total - before, before, seconds)
 
 
 def _collect(
-    made: Generator[Shard, None, None], total: int, destination: Output, progress: Progress | None
+    made: Generator[tuple[Task, Shard], None, None], total: int, destination: Output, progress: Progress | None
 ) -> list[Shard]:
     """All shards, as they come; a lost worker is told with how to go on."""
     shards: list[Shard] = []
@@ -124,15 +132,17 @@ def _collect(
         progress(0, total)
     try:
         with closing(made):  # workers end before the folder is swept and unlocked
-            for shard in made:
+            for task, shard in made:
+                wait_for_file(task.path, shard.size)
                 shards.append(shard)
                 done += shard.rows
                 if progress:
                     progress(done, total)
-    except SimulationError as error:
+    except (SimulationError, ParallelError) as error:
         raise SimulationError(f"{error}. {_stays(destination)}") from None
     except OSError as error:  # a full disk
-        raise SimulationError(f"{destination.folder}: {error.strerror or error}. {_stays(destination)}") from None
+        reason = f"{destination.folder}: {error.strerror}" if error.strerror else str(error)
+        raise SimulationError(f"{reason}. {_stays(destination)}") from None
     return shards
 
 

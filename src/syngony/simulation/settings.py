@@ -41,17 +41,20 @@ class Settings:
         conditions: ``ideal``, the paper's pattern; ``lab``, an instrument and a sample drawn for each structure.
         seed: of the laboratory. Row i of the table has a generator of its own, seeded with (seed, i).
         shard_size: structures in one file. Part of the result: a laboratory's impurity comes from the same shard.
+        repeats: times that the table is gone through. Structure i of n is simulated as rows i, n + i, 2n + i ... of the
+            result, each with a generator of its own; ideal patterns of one structure are alike.
         grid: of ideal patterns.
 
     Raises:
         WavelengthError: the wavelength is absurd or unknown.
-        InputError: unknown conditions, a negative seed, a shard size outside 1..20,000.
+        InputError: unknown conditions, a negative seed, a shard size outside 1..20,000, less than one repeat.
     """
 
     wavelength: float | str | None = None
     conditions: Conditions = "ideal"
     seed: int = 0
     shard_size: int = 2000
+    repeats: int = 1
     grid: PaperGrid = field(default_factory=PaperGrid)
 
     def __post_init__(self) -> None:
@@ -63,6 +66,9 @@ class Settings:
             raise InputError(f"the seed is {self.seed}: give a number from 0 up")
         if not 1 <= self.shard_size <= LARGEST_SHARD:
             raise InputError(f"{self.shard_size} structures a shard: give 1 to {LARGEST_SHARD}")
+
+        if self.repeats < 1:
+            raise InputError(f"{self.repeats} repeats: the table is gone through once or more")
 
     @property
     def ideal_wavelength(self) -> float:
@@ -89,6 +95,7 @@ class Settings:
             "wavelength": self.ideal_wavelength if ideal else self.wavelength,
             "seed": self.seed,
             "shard_size": self.shard_size,
+            "repeats": self.repeats,
             **({"grid": asdict(self.grid)} if ideal else {"laboratory": asdict(self.laboratory)}),
         }
         return json.loads(json.dumps(said))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,13 @@ from syngony.errors import MissingExtraError, SimulationError
 from syngony.simulation.rendering import Rendered, ideal, lab
 from syngony.simulation.settings import Settings, differences, file_sha256, versions
 from syngony.symmetry import crystal_system
+from syngony.whole_files import whole_file
 
 try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError:
     raise MissingExtraError("Simulating a table", "data") from None
-
-PARTIAL = ".partial"
 
 SCHEMA = pa.schema(
     [
@@ -59,7 +56,7 @@ class Task:
 
     Attributes:
         path: the file to make; its folder is there already and is shared by all workers.
-        first_row: of the shard, in the table.
+        first_row: of the shard, in the table gone through as often as the settings say.
         rows: the shard's part of the structure table, as an Arrow IPC stream.
         settings: how to simulate.
         digest: of the whole simulation, carried by the file.
@@ -107,12 +104,23 @@ def serialise(rows: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def rows_of_shard(table: pa.Table, first: int, settings: Settings) -> pa.Table:
+    """The structures of the shard that begins at a place of the table gone through `repeats` times."""
+    last = min(first + settings.shard_size, table.num_rows * settings.repeats)
+    parts = []
+    while first < last:
+        row = first % table.num_rows
+        parts.append(table.slice(row, min(last - first, table.num_rows - row)))
+        first += parts[-1].num_rows
+    return pa.concat_tables(parts)
+
+
 def make_shard(task: Task) -> Shard:
     """Simulate the rows of a task and write them; the file appears when it is whole and on the disk.
 
     Raises:
         SimulationError: the folder is not to be seen from here, or the versions are others.
-        OSError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     began = time.thread_time()
     unlike = differences(task.versions, versions())
@@ -140,7 +148,10 @@ def make_shard(task: Task) -> Shard:
         "failures": failures,
     }
     table = _pattern_table(rows, rendered, task)
-    _write_whole(table.replace_schema_metadata({**task.about, "shard": json.dumps(note)}), task.path)
+    table = table.replace_schema_metadata({**task.about, "shard": json.dumps(note)})
+    # Whoever opens the folder tidies it, once: there may be very many shards in it.
+    with whole_file(task.path, tidy=False) as partial, partial.open("wb") as file:
+        pq.write_table(table, file, **_WRITER)
     return Shard(
         task.path.name,
         task.first_row,
@@ -205,26 +216,3 @@ def _pattern_table(rows: pa.Table, rendered: Rendered, task: Task) -> pa.Table:
         "conditions": pa.array(rendered.conditions, pa.string()),
     }
     return pa.table([columns[field.name].cast(field.type) for field in SCHEMA], schema=SCHEMA)
-
-
-def _write_whole(table: pa.Table, path: Path) -> None:
-    """Write under a name of its own, bring it to the disk, then rename: the file is whole or not there."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
-    try:
-        with partial.open("wb") as file:
-            pq.write_table(table, file, **_WRITER)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's list of names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from syngony.sources.harvest import Harvest, Outcome, Refusal, Tally, store
+from syngony.sources.harvest import Harvest, Outcome, Refusal, Tally
+from syngony.sources.store import store
 
 
 class Source(StrEnum):

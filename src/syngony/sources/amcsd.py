@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from syngony.errors import MissingExtraError, SourceError, StructureError
+from syngony.parallel import in_order
 from syngony.sources.expansion import Site, expand, label, parse_operations
-from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
+from syngony.sources.harvest import Harvest, Outcome, Refusal, useful_workers
 from syngony.sources.site_labels import element_of_label, formula_elements
 from syngony.structure import Structure
 from syngony.structure_table import StructureRecord, TableInfo
@@ -86,10 +87,17 @@ def harvest(tolerance: float = LABEL_TOLERANCE, limit: int | None = None, worker
     path = database_path()
     total = _count(path)
     total = total if limit is None else min(total, limit)
-    entries = islice(_entries(path), limit)
+    status = path.stat()
+
+    def entries(first: int, _: int) -> Iterator[list[Outcome]]:
+        read = partial(read_entry, tolerance=tolerance)
+        for outcome in in_order(read, islice(_entries(path), first, limit), useful_workers(workers, total - first)):
+            yield [outcome]
+
     return Harvest(
         info=TableInfo(SOURCE, LICENCE, tolerance, {"hydrogen": "not located in O-H, H2O and NH4 sites"}),
-        outcomes=in_order(partial(read_entry, tolerance=tolerance), entries, useful_workers(workers, total)),
+        entries=entries,
+        identity={"amcsd": [status.st_size, status.st_mtime_ns], "tolerance": tolerance, "limit": limit},
         total=total,
     )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syngony.errors import SourceError, StructureError
+from syngony.parallel import in_order
 from syngony.sources.expansion import Operations, Site, expand, label, parse_operations
-from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
+from syngony.sources.harvest import Harvest, Outcome, Refusal, useful_workers
 from syngony.sources.site_labels import element_of_label, formula_elements
 from syngony.structure_table import StructureRecord, TableInfo
 from syngony.symmetry import LABEL_TOLERANCE
@@ -53,9 +55,19 @@ def harvest(
     read = partial(read_file, folder=folder, tolerance=tolerance)
     return Harvest(
         info=TableInfo(f"CIF files of the folder {folder.resolve().name}", "as the files state", tolerance),
-        outcomes=chain.from_iterable(in_order(read, paths, useful_workers(workers, len(paths)))),
+        entries=lambda first, _: in_order(read, paths[first:], useful_workers(workers, len(paths) - first)),
+        identity={"cif": _listing(paths), "tolerance": tolerance},
         total=len(paths),
     )
+
+
+def _listing(paths: list[Path]) -> str:
+    """A hash of names, sizes and times of files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def read_file(path: Path, folder: Path | None = None, tolerance: float = LABEL_TOLERANCE) -> list[Outcome]:

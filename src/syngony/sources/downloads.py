@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from syngony.errors import SourceError
+from syngony.whole_files import write_text
 
 _Answer = TypeVar("_Answer")
 
@@ -96,9 +96,7 @@ class PageStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, content: Any) -> None:
-        partial = self.folder / f"{name}.{os.getpid()}.partial"
-        partial.write_text(json.dumps(content))
-        partial.replace(self.folder / f"{name}.json")
+        write_text(self.folder / f"{name}.json", json.dumps(content))
 
     def _read(self, name: str) -> Any:
         try:

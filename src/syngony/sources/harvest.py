@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from multiprocessing import get_context
-from pathlib import Path
-from typing import TypeVar
+from itertools import chain
+from typing import Any
 
-from syngony.errors import SourceError
-from syngony.structure_table import StructureRecord, TableInfo, write_structures
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-_BATCH = 32  # items sent to a worker at once: enough to hide the cost of sending
+from syngony.structure_table import StructureRecord, TableInfo
 
 
 @dataclass(frozen=True)
@@ -55,17 +43,26 @@ class Harvest:
 
     Attributes:
         info: source, licence and label tolerance, for the table's metadata.
-        outcomes: one record or refusal an entry; read once.
+        entries: called with a number of entries and of structures that are there already; the records and refusals of
+            each further entry, in the order of the source. An entry is what is read together, as a file is.
+        identity: all that decides the outcomes, as plain values; None where the source may be another the next time,
+            or keeps its own pages.
         total: number of entries to come, when it is known.
         finish: called when the table is on disk, e.g. to drop downloaded pages.
-        remarks: what the user should know at the end; complete when ``outcomes`` is exhausted.
+        remarks: what the user should know at the end; complete when the entries are exhausted.
     """
 
     info: TableInfo
-    outcomes: Iterator[Outcome]
+    entries: Callable[[int, int], Iterator[list[Outcome]]]
+    identity: dict[str, Any] | None = None
     total: int | None = None
     finish: Callable[[], None] = field(default=lambda: None)
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> Iterator[Outcome]:
+        """One record or refusal after another, from the beginning."""
+        return chain.from_iterable(self.entries(0, 0))
 
 
 @dataclass
@@ -86,97 +83,6 @@ class Tally:
         return Counter(refusal.kind for refusal in self.refusals).most_common()
 
 
-def store(
-    harvest: Harvest,
-    path: Path | str,
-    ordered_only: bool = False,
-    on_outcome: Callable[[Outcome], None] = lambda _: None,
-) -> Tally:
-    """Write a harvest as a structure table, whole or not at all.
-
-    Args:
-        harvest: the entries.
-        path: the Parquet file.
-        ordered_only: refuse structures with partly occupied or mixed sites.
-        on_outcome: called with each outcome, e.g. to move a progress bar.
-
-    Raises:
-        SourceError: the source failed, no structure came out of it, or the file cannot be written.
-    """
-    tally = Tally()
-
-    def records() -> Iterator[StructureRecord]:
-        for outcome in harvest.outcomes:
-            if ordered_only and isinstance(outcome, StructureRecord) and not outcome.structure.is_ordered:
-                outcome = Refusal(outcome.material_id, "disordered: left out by --ordered-only")
-            on_outcome(outcome)
-            if isinstance(outcome, Refusal):
-                tally.refusals.append(outcome)
-                continue
-            tally.written += 1
-            tally.disordered += not outcome.structure.is_ordered
-            yield outcome
-        if not tally.written:
-            # Raised inside the writer, so that no empty table takes the place of an older good one.
-            raise SourceError(f"no structure to write to {path}: {_why_none(tally)}")
-
-    path = Path(path)
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder: give -o the name of a Parquet file")
-    try:
-        write_structures(path, records(), harvest.info)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be written ({error.strerror or error}): choose another -o") from None
-    harvest.finish()
-    return tally
-
-
-def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 1) -> Iterator[_Result]:
-    """``map`` over processes: results in the order of the items, few of them in memory at a time.
-
-    Args:
-        function: a picklable function (module level, or a partial of one).
-        items: picklable items, read lazily.
-        workers: number of processes; 1 works in this one.
-
-    Raises:
-        SourceError: a worker process died.
-    """
-    if workers <= 1:
-        yield from map(function, items)
-        return
-    source = iter(items)
-    pending: deque[Future[list[_Result]]] = deque()
-    # spawn, not fork: the progress bar runs a thread, and forking a threaded process can deadlock.
-    # Control-C is for this process alone; the workers end with the pool.
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-    try:
-        while batch := list(islice(source, _BATCH)):
-            pending.append(pool.submit(partial(_apply, function), batch))
-            if len(pending) > 3 * workers:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    except BrokenProcessPool:
-        raise SourceError("a worker process died (out of memory?): run again with --workers 1") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def useful_workers(workers: int, entries: int) -> int:
     """As many of the workers as are worth starting: starting one takes as long as a few hundred entries."""
     return max(1, min(workers, entries // 200))
-
-
-def _apply(function: Callable[[_Item], _Result], batch: list[_Item]) -> list[_Result]:
-    return [function(item) for item in batch]
-
-
-def _why_none(tally: Tally) -> str:
-    if not tally.refusals:
-        return "the source is empty"
-    if len(tally.refusals) == 1:
-        return f"{tally.refusals[0].identifier}: {tally.refusals[0].reason}"
-    return f"all {len(tally.refusals)} entries were refused ({tally.kinds()[0][0]}, mostly)"

@@ -171,7 +171,7 @@ def harvest(
         total = base.size + sum(max(order.count - base.counts[system], 0) for system in order.systems)
     return Harvest(
         info=TableInfo(base.source(), LICENCE, tolerance, {"database_version": version}),
-        outcomes=_outcomes(client, pages, order, base, tolerance, remarks),
+        entries=lambda *_: ([outcome] for outcome in _outcomes(client, pages, order, base, tolerance, remarks)),
         total=total,
         finish=pages.remove,
         remarks=remarks,

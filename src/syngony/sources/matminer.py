@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from syngony.errors import MissingExtraError, SourceError
-from syngony.sources.harvest import Harvest, in_order, useful_workers
+from syngony.parallel import in_order
+from syngony.sources.harvest import Harvest, Outcome, useful_workers
 from syngony.sources.pymatgen_dicts import read_document
 from syngony.structure_table import TableInfo
 from syngony.symmetry import LABEL_TOLERANCE
@@ -50,10 +51,16 @@ def harvest(tolerance: float = LABEL_TOLERANCE, limit: int | None = None, worker
             "install another version of matminer"
         )
     total = len(frame[_ID]) if limit is None else min(len(frame[_ID]), limit)
-    read = partial(read_document, tolerance=tolerance)
+
+    def entries(first: int, _: int) -> Iterator[list[Outcome]]:
+        read = partial(read_document, tolerance=tolerance)
+        for outcome in in_order(read, islice(_documents(frame), first, limit), useful_workers(workers, total - first)):
+            yield [outcome]
+
     return Harvest(
         info=TableInfo(SOURCE, LICENCE, tolerance),
-        outcomes=in_order(read, islice(_documents(frame), limit), useful_workers(workers, total)),
+        entries=entries,
+        identity={"matminer": DATA_SET, "entries": len(frame[_ID]), "tolerance": tolerance, "limit": limit},
         total=total,
     )
 

@@ -17,7 +17,8 @@ from itertools import count as count_from
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.sources.harvest import Harvest, Outcome, Refusal, in_order, useful_workers
+from syngony.parallel import in_order
+from syngony.sources.harvest import Harvest, Outcome, Refusal, useful_workers
 from syngony.sources.synthetic.crystal import Rejection, draw_crystal
 from syngony.sources.synthetic.statistics import group_statistics, pick, space_group_weights, volume_factor
 from syngony.structure_table import StructureRecord, TableInfo
@@ -62,22 +63,26 @@ def harvest(
     """
     remarks: list[str] = []
 
-    def outcomes() -> Iterator[Outcome]:
+    def entries(first: int, structures: int) -> Iterator[list[Outcome]]:
         rejected: Counter[str] = Counter()
-        wanted = count
+        wanted = here = count - structures
+        if not wanted:
+            return
         draw = partial(draw_number, seed=seed, flatten=flatten, tolerance=tolerance)
-        for drawn in in_order(draw, count_from(), useful_workers(workers, count)):
+        for drawn in in_order(draw, count_from(first), useful_workers(workers, wanted)):
             rejected.update(drawn.rejected)
-            yield drawn.outcome
             wanted -= isinstance(drawn.outcome, StructureRecord)
+            yield [drawn.outcome]
             if not wanted:
                 break
-        total = count + sum(rejected.values())
+        total = here + sum(rejected.values())
         shares = "".join(f"; {kind}: {number / total:.1%}" for kind, number in rejected.most_common())
-        remarks.append(f"{total:,} crystals drawn for {count:,}{shares}")
+        remarks.append(f"{total:,} crystals drawn for {here:,}{shares}")
 
     notes = {"seed": str(seed), "flatten": f"{flatten:g}"}
-    return Harvest(TableInfo(SOURCE, LICENCE, tolerance, notes), outcomes(), total=count, remarks=remarks)
+    identity = {"synthetic": notes, "tolerance": tolerance, "count": count}
+    info = TableInfo(SOURCE, LICENCE, tolerance, notes)
+    return Harvest(info, entries, identity, total=count, remarks=remarks)
 
 
 def draw_number(number: int, seed: int, flatten: float = FLATTEN, tolerance: float = LABEL_TOLERANCE) -> Drawn:

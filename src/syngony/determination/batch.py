@@ -1,0 +1,141 @@
+"""Files of scans, any number of them: one after another, on all cores, or on a cluster."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from syngony import readers
+from syngony.determination.determiner import Witnesses
+from syngony.determination.preparation import Preparation, Prepared
+from syngony.determination.result import Determination
+from syngony.errors import ParallelError, SyngonyError, reason_of
+from syngony.parallel import each
+from syngony.pattern import Pattern
+
+_FAILURES = (SyngonyError, OSError, MemoryError)
+"""Of one scan: named, and the others are still done."""
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """A file of scans, to be sent to any process or machine.
+
+    Attributes:
+        name: as the user calls it.
+        place: its path from the root.
+        mark: bytes and time of the last change (ns); None where there is no such file.
+    """
+
+    name: str
+    place: str
+    mark: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, path: Path) -> ScanFile:
+        """The file as it is now."""
+        try:
+            status = path.stat()
+            mark = status.st_size, status.st_mtime_ns
+        except OSError:
+            mark = None
+        return cls(str(path), str(path.absolute()), mark)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be done with each file.
+
+    Attributes:
+        witnesses: who is asked.
+        wavelength: for files that state none: Å or a tube line.
+        preparation: of each scan.
+    """
+
+    witnesses: Witnesses
+    wavelength: str | None = None
+    preparation: Preparation = field(default_factory=Preparation)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the answer for a file, as plain values."""
+        return {**self.witnesses.identity(), "wavelength": self.wavelength, **asdict(self.preparation)}
+
+
+def determine_files(
+    files: Iterable[ScanFile], request: Request, *, workers: int = 0, address: str | None = None
+) -> Generator[tuple[ScanFile, list[Determination]], None, None]:
+    """Each file with one determination a scan, in the order in which they are done.
+
+    What is wrong with a file or a scan, or too big, is the `error` of its determination. Files are read where they
+    are determined; on a cluster they must be on a file system that its workers share.
+
+    Args:
+        files: read lazily.
+        request: what is to be done with each.
+        workers: processes; with 0, this one.
+        address: of a dask scheduler; its workers are used instead.
+
+    Raises:
+        ParallelError: see `syngony.parallel.each`; a worker of the cluster does not see the files.
+        ModelError, LibraryError: witnesses that cannot be used.
+    """
+    shared = address is not None or workers > 0
+    if shared:
+        request = replace(request, witnesses=request.witnesses.anywhere())
+    work = partial(_determine_shared if address is not None else determine_file, request=request)
+    return each(work, iter(files), workers=workers, address=address)
+
+
+def determine_file(file: ScanFile, request: Request) -> list[Determination]:
+    """One determination for each scan of a file."""
+    try:
+        patterns = readers.read_patterns(file.place, request.wavelength)
+    except _FAILURES as error:
+        return [Determination(file.name, error=reason_of(error))]
+    return [_determine_scan(file, pattern, request) for pattern in patterns]
+
+
+def looked_at(file: ScanFile, request: Request) -> list[tuple[Pattern, Prepared | None]]:
+    """The scans of a file, and as the witnesses saw them, to be drawn; empty where it cannot be read."""
+    try:
+        return [
+            (pattern, _prepared(pattern, request)) for pattern in readers.read_patterns(file.place, request.wavelength)
+        ]
+    except _FAILURES:
+        return []
+
+
+def _determine_scan(file: ScanFile, pattern: Pattern, request: Request) -> Determination:
+    name = readers.name_in_file(file.name, pattern)
+    try:
+        prepared = request.preparation(pattern)
+        return replace(request.witnesses.loaded()(prepared.pattern), file=name)
+    except _FAILURES as error:
+        return Determination(name, error=reason_of(error))
+
+
+def _prepared(pattern: Pattern, request: Request) -> Prepared | None:
+    try:
+        return request.preparation(pattern)
+    except _FAILURES:
+        return None
+
+
+def _determine_shared(file: ScanFile, request: Request) -> list[Determination]:
+    """`determine_file` on a worker that sees the file as the machine does that sent it.
+
+    Raises:
+        ParallelError: it does not.
+    """
+    request.witnesses.loaded()  # what is wrong with them is no fault of the file
+    here = ScanFile.of(Path(file.place)).mark
+    if file.mark is not None and (here is None or here[0] != file.mark[0]):
+        raise ParallelError(
+            f"{file.place} is not to be seen on {socket.gethostname()}, or is another file there: workers need a file "
+            "system shared with this machine, mounted at the same path"
+        )
+    return determine_file(file, request)
