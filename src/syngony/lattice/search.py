@@ -62,6 +62,7 @@ _ZONE_PASSES, _ZONES_A_PORTION = ((0, 32), (32, 96), (96, 400)), 8
 _MOST_BASIS_LINES, _MOST_ZONES = 14, 400
 _LIKELIEST_SHIFTS = 7
 _HARDLY_SHIFTED = 0.02  # degrees
+_NEARLY_ALL = 0.98  # of the lines, by weight
 _CERTAIN = 2.5  # log odds a line: no other lattice of that symmetry will do better
 _STAGES = (10, 18, MOST_LINES)
 
@@ -298,7 +299,8 @@ def beyond_doubt(found: list[Candidate], judge: Judge, certain: float) -> bool:
     best = max(found, key=lambda c: c.log_odds)
     lines = len(best.error)
     explained = float(judge.observed.weight[best.indexed].sum())
-    return bool(lines >= 10 and explained >= certain and best.log_odds > 1.5 * lines and best.predicted < 3 * lines)
+    sure = 1.0 if explained >= _NEARLY_ALL else 1.5  # log odds a line
+    return bool(lines >= 10 and explained >= certain and best.log_odds > sure * lines and best.predicted < 3 * lines)
 
 
 def _run(
