@@ -162,8 +162,9 @@ def run(line: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def run_and_kill(line: list[str], after: float) -> bool:
-    """Run a command and SIGKILL it after so many seconds; False if it had ended well by then."""
+def run_and_kill(line: list[str], after: float) -> float | None:
+    """Run a command and SIGKILL it after so many seconds; None, or how many it took if it had ended well by then."""
+    began = time.perf_counter()
     process = subprocess.Popen(
         line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -175,10 +176,10 @@ def run_and_kill(line: list[str], after: float) -> bool:
         wait_for_workers(process.pid)
         if process.stderr is not None:
             process.stderr.close()
-        return True
+        return None
     if process.returncode != 0:
         raise SystemExit(f"exit status {process.returncode}: {' '.join(line)[:300]}\n{said[-2000:]}")
-    return False
+    return time.perf_counter() - began
 
 
 def wait_for_workers(group: int) -> None:
@@ -220,9 +221,11 @@ def interrupt(command: Command, scratch: Path, kills: int, earliest: float) -> t
             after = random.uniform(earliest, 1.0) * seconds if killed < kills else None
             if after is None:
                 run(line)
-            elif run_and_kill(line, after):
+            elif (took := run_and_kill(line, after)) is None:
                 killed += 1
                 continue
+            elif killed == before:  # the first run of all may have compiled code
+                seconds = min(seconds, took)
             break
         else:
             raise SystemExit(f"no end after {_MOST_TRIES} tries: {folder}")

@@ -253,7 +253,7 @@ def test_a_share_of_an_epoch_comes_from_further_structures(cache):
     assert not np.array_equal(drawn(2, 0.3), drawn(3, 0.3))
 
 
-def test_a_steady_run_can_be_made_longer(cache, tmp_path):
+def test_a_steady_run_can_be_made_longer(cache, tmp_path, monkeypatch):
     """Rates are constant, then fall to zero; made longer, the run goes on from before they fell."""
     rows = range(128), range(128, 170)
     settings = small(schedule="steady", patterns=160, decay_share=0.4)
@@ -263,6 +263,10 @@ def test_a_steady_run_can_be_made_longer(cache, tmp_path):
     assert len(first) == 5
     assert float(first[-1]["learning_rate"]) == pytest.approx(0.0, abs=1e-9)
     longer = dataclasses.replace(settings, patterns=256)
+    with monkeypatch.context() as patch:  # killed before it has a checkpoint of its own
+        patch.setattr(Classifier, "training_step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(longer, cache, tmp_path / "run", *rows, resume=True, progress=False)
     train(longer, cache, tmp_path / "run", *rows, resume=True, progress=False)
     assert TrainingSettings.read(tmp_path / "run").patterns == 256
     second = list(csv.DictReader((tmp_path / "run" / "curves.csv").open()))

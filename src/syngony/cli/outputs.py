@@ -86,9 +86,11 @@ class Outputs:
         from syngony.whole_files import whole_file
 
         if self._wanted.csv is not None:
-            with whole_file(self._wanted.csv) as partial:  # noqa: SIM117  the file is closed before it takes its name
-                with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-                    write_csv(stream, self._results())
+            with (
+                whole_file(self._wanted.csv) as partial,
+                partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+            ):
+                write_csv(stream, self._results())
         if self._wanted.report is not None and self._order:
             self._write_report(self._wanted.report)
 

@@ -178,7 +178,7 @@ def train(
             EarlyStopping("val_loss", patience=settings.patience),
             _KeepSteady(folder / "checkpoints" / f"{STEADY}.ckpt", settings),
             CurveWriter(folder / "curves.csv"),
-            _KeepSettings(folder, settings),
+            _KeepSettings(folder, settings, at_once=last.stem != STEADY),
         ],
         plugins=[WholeCheckpoints()],
         use_distributed_sampler=False,
@@ -213,13 +213,31 @@ def renderer_of(settings: TrainingSettings, cache: Lines) -> Renderer:
 
 
 class _KeepSettings(pl.Callback):
-    """Writes the settings when every process of the run has read those of an earlier part."""
+    """Writes the settings when every process of the run has read those of an earlier part.
 
-    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
-        self.folder, self.settings = folder, settings
+    Where the run goes on from an earlier place than its last checkpoint, they wait until there is a new one: killed
+    before, it is to begin at that place again.
+    """
+
+    def __init__(self, folder: Path, settings: TrainingSettings, at_once: bool) -> None:
+        self.folder, self.settings, self.at_once = folder, settings, at_once
+        self.first: int | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         trainer.strategy.barrier()
+        if self.at_once:
+            self._write(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        if self.first is None:
+            self.first = trainer.current_epoch
+        elif not self.at_once and trainer.current_epoch == self.first + 1:
+            self._write(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:
             self.settings.write(self.folder)
 
