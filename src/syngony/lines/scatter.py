@@ -9,9 +9,9 @@ import numpy as np
 from syngony.pattern import Pattern
 
 _ORDER = 12
-_LEAST = 2e-6
-"""Of the height of a scan. Profiles of five points and more leave below 1e-6 in differences of this order; counts, even
-smoothed ones, above 1e-5."""
+_TYPICAL, _LARGEST = 2e-6, 4e-4
+"""Of the height of a scan. Lines of five points and more leave below 2e-7, and 1e-4 at most, in differences of this
+order; counts, even smoothed ones, above 1e-5 and 2e-3, there and on the lines."""
 
 
 def is_calculated(pattern: Pattern) -> bool:
@@ -23,4 +23,5 @@ def is_calculated(pattern: Pattern) -> bool:
     if len(heights) <= 2 * _ORDER:
         return False
     differences = np.abs(np.diff(heights, _ORDER)) / math.sqrt(math.comb(2 * _ORDER, _ORDER))
-    return bool(np.median(differences) / 0.6745 < _LEAST * np.ptp(heights))
+    height = float(np.ptp(heights))
+    return bool(np.median(differences) < _TYPICAL * height and differences.max() < _LARGEST * height)
