@@ -36,8 +36,9 @@ def evaluate_row(name: str, arguments: argparse.Namespace, held_out: Path) -> di
     kind, rest = name.split("-")
     if kind == "measured":
         libraries = {"all": ("amcsd", str(arguments.library)), "shipped": None, "none": ()}[rest]
-        return evaluate_patterns(Witnesses("syngony", libraries), arguments.patterns, **common)
-    witnesses = Witnesses("syngony", evidence=("network",)) if rest == "network" else Witnesses("syngony")
+        return evaluate_patterns(Witnesses("syngony", libraries, clock=time.thread_time), arguments.patterns, **common)
+    evidence = ("network",) if rest == "network" else None
+    witnesses = Witnesses("syngony", evidence=evidence, clock=time.thread_time)
     return evaluate_structures(witnesses, held_out, kind, limit=arguments.limit, **common)  # type: ignore[arg-type]
 
 
