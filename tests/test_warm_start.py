@@ -53,6 +53,8 @@ def test_it_says_what_the_file_says_and_can_be_trained(exported, cache):  # noqa
     inputs = some[0][0]
     session = exported._session
     said = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})[0]
+    # Trained in any other mode, normalisations would keep the statistics of the start and nothing would drop out.
+    assert all(layer.training for layer in model.modules())
     with torch.no_grad():
         assert np.allclose(model.eval()(inputs).numpy(), said, atol=1e-4)
         # Normalisations have the statistics of their inputs: in training the whole sample says nearly the same.

@@ -95,6 +95,24 @@ def export(
     print(f"{output}: {network.card['parameters']:,} parameters, sha256 {network.card['sha256'][:16]}")
 
 
+def join(
+    networks: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Shipped names or .onnx files.")],
+    structures: Annotated[Path, typer.Option(help="Structure table that they were trained on.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="NAME.onnx; the card is written beside it.")],
+    cache: Annotated[Path | None, typer.Option(help="Folder for computed lines; beside OUTPUT if omitted.")] = None,
+) -> None:
+    """Make one network of several of one view: the mean of what they say, calibrated anew."""
+    from syngony.errors import InputError
+    from syngony.inference import Network
+    from syngony.learning import ensemble
+
+    if len(networks) < 2 or output.suffix != ".onnx":
+        raise InputError("give two networks or more, and a NAME.onnx to write")
+    loaded = [Network.load(name) for name in networks]
+    joined = ensemble.join(loaded, output, structures, cache or output.parent / "cache")
+    print(f"{output}: {joined.card['parameters']:,} parameters, sha256 {joined.card['sha256'][:16]}")
+
+
 def evaluate(
     model: Annotated[str, typer.Option(help="A shipped network's name, or an .onnx file.")] = DEFAULT_MODEL,
     structures: Annotated[Path | None, typer.Option(help="Structure table (Parquet).")] = None,

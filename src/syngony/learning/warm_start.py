@@ -22,6 +22,7 @@ WEIGHT_SIZE = 0.15
 """Root mean square of a normalised convolution's weights, about what it is late in a long run. The size of
 such weights changes nothing but how far a step of the optimiser goes."""
 
+_MEMBER = "member"  # see `syngony.learning.ensemble.member_prefix`
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -31,7 +32,7 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
 
     Args:
         model: whose weights are replaced, in place.
-        path: ``.onnx`` file that `syngony.learning.export.export_run` wrote.
+        path: ``.onnx`` file that `syngony.learning.export.export_run` wrote, or several joined: the last of them.
         batches: patterns of which the statistics are taken; some thousand are enough.
 
     Raises:
@@ -41,8 +42,11 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
     from onnx import numpy_helper
 
     graph = onnx.load(str(path)).graph
-    arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    folded = [node for node in graph.node if node.op_type == "Conv"]
+    last = max((one.name.partition("/")[0] for one in graph.initializer if one.name.startswith(_MEMBER)), default="")
+    prefix = f"{last}/" if last else ""
+    chosen = [one for one in graph.initializer if one.name.startswith(prefix)]
+    arrays = {one.name.removeprefix(prefix): numpy_helper.to_array(one) for one in chosen}
+    folded = [node for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(prefix)]
     layers = [m for m in model.network.modules() if isinstance(m, _CONVOLUTIONS)]
     norms = [m for m in model.network.modules() if isinstance(m, _NORMALISATIONS)]
     if not len(folded) == len(layers) == len(norms):
@@ -56,12 +60,13 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
         if not isinstance(owner, _CONVOLUTIONS + _NORMALISATIONS):
             _fill(parameter, state.get(name), name, path)
     for node, layer, norm in zip(folded, layers, norms, strict=True):
-        weight, bias = (arrays[name] for name in node.input[1:3])
+        weight, bias = (arrays[name.removeprefix(prefix)] for name in node.input[1:3])
         _fill(layer.weight, weight, "a convolution", path)
         _pass_through(norm, bias, path)
     _take_statistics(model, norms, batches)
     for layer, norm in zip(layers, norms, strict=True):
         _resize(layer, norm)
+    model.train()  # lightning trains layers in the mode that it finds them in
 
 
 def _fill(parameter: Tensor, value: NDArray[np.float32] | None, name: str, path: Path) -> None:

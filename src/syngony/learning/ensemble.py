@@ -1,0 +1,104 @@
+"""Several exported networks as one: the mean of their logits.
+
+Networks that were trained apart err apart, so their mean errs less (L. Hansen & P. Salamon, IEEE Trans. Pattern Anal.
+Mach. Intell. 12, 993, 1990), at the cost of asking each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from syngony.errors import ModelError
+from syngony.inference import Network
+from syngony.learning.calibration import fit_temperature
+from syngony.learning.line_cache import build_line_cache
+from syngony.learning.patterns import RenderedPatterns, Renderer
+from syngony.learning.split import sides_of
+from syngony.views import ideal_grid
+from syngony.whole_files import whole_file, write_text
+
+_SEED = 4_711
+_BEYOND = 1.0  # degrees past the end of the view: a line there still shows its tail
+
+
+def member_prefix(number: int) -> str:
+    """What the names of a member's parts begin with in the file of all."""
+    return f"member{number}/"
+
+
+def join(networks: Sequence[Network], output: Path, structures: Path, cache: Path) -> Network:
+    """Write one network that says the mean of the logits of several, calibrated anew.
+
+    Args:
+        networks: of one view and head.
+        output: ends in ``.onnx``; the card, which is the first one's with what is common to all, beside it.
+        structures: table they were trained on, of whose validation side simulated patterns calibrate.
+        cache: folder for computed lines.
+
+    Raises:
+        ModelError: their views or heads differ.
+        TableError: see `build_line_cache`.
+    """
+    import onnx
+    from onnx import TensorProto, compose, helper
+
+    first = networks[0]
+    for other in networks[1:]:
+        if any(other.card.get(key) != first.card.get(key) for key in ("view", "head")):
+            raise ModelError(f"{other.name} sees or says something else than {first.name}: they have no mean")
+    parts = [compose.add_prefix(onnx.load(str(one.path)), member_prefix(i)) for i, one in enumerate(networks)]
+    graph = parts[0].graph
+    nodes, initial = [], []
+    for part in parts:
+        inside = part.graph
+        nodes.append(helper.make_node("Identity", ["pattern"], [inside.input[0].name]))
+        nodes += inside.node
+        initial += inside.initializer
+    outputs = [part.graph.output[0].name for part in parts]
+    nodes.append(helper.make_node("Mean", outputs, ["logits"]))
+    shapes = [[d.dim_value or "n" for d in one.type.tensor_type.shape.dim] for one in (graph.input[0], graph.output[0])]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in zip(("pattern", "logits"), shapes, strict=True)
+    ]
+    whole = helper.make_graph(nodes, "ensemble", ends[:1], ends[1:], initial)
+    model = helper.make_model(whole, opset_imports=parts[0].opset_import, ir_version=parts[0].ir_version)
+    onnx.checker.check_model(model)
+    content = model.SerializeToString()
+    with whole_file(output) as partial:
+        partial.write_bytes(content)
+    entries = _card(networks, output.stem, hashlib.sha256(content).hexdigest())
+    place = output.with_suffix(".json")
+    for temperature in (lambda: 1.0, lambda: _temperature(Network.load(output), structures, cache)):
+        entries["temperature"] = temperature()
+        write_text(place, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    return Network.load(output)
+
+
+def _card(networks: Sequence[Network], name: str, digest: str) -> dict[str, Any]:
+    first = networks[0].card
+    members = [{key: one.card.get(key) for key in ("sha256", "training", "created")} for one in networks]
+    total = sum(int(one.card["parameters"]) for one in networks)
+    return {**first, "name": name, "sha256": digest, "parameters": total, "members": members, "training": None}
+
+
+def _temperature(network: Network, structures: Path, cache: Path) -> float:
+    """Fitted on simulated patterns of the validation side, as a run's is."""
+    training = network.card["members"][0]["training"]
+    table = build_line_cache(structures, cache, highest=ideal_grid(network.view).two_theta_range[1] + _BEYOND)
+    rows = np.flatnonzero(sides_of(table.formula) == "validation")
+    renderer = Renderer(table, network.view, training["conditions"], ideal_share=training["ideal_share"])
+    session = network._session
+    logits, systems = [], []
+    for inputs, system, _ in RenderedPatterns(renderer, rows, batch_size=128, seed=_SEED, shuffle=False):
+        assert isinstance(inputs, torch.Tensor)
+        logits.append(session.run(None, {"pattern": inputs.numpy()})[0].astype(float))
+        systems.append(system.numpy())
+    return fit_temperature(np.concatenate(logits), np.concatenate(systems))
