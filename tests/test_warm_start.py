@@ -8,7 +8,9 @@ torch = pytest.importorskip("torch", reason="training needs the 'train' extra")
 from test_learning import cache, table  # noqa: E402, F401
 
 from syngony.errors import InputError, ModelError  # noqa: E402
+from syngony.inference import Network  # noqa: E402
 from syngony.learning.classifier import Classifier  # noqa: E402
+from syngony.learning.ensemble import join  # noqa: E402
 from syngony.learning.export import export_run  # noqa: E402
 from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
 from syngony.learning.recipes import recipe_settings, train_recipe  # noqa: E402
@@ -89,3 +91,28 @@ def test_another_network_is_refused(exported, cache, table, tmp_path):  # noqa: 
     assert recipe_settings("syngony", "robust", 1000).view != VIEW.as_dict()
     with pytest.raises(InputError, match="same network"):
         train_recipe("syngony", table, tmp_path / "run", patterns=128, start=str(exported.path), progress=False)
+
+
+def test_several_networks_as_one(exported, cache, table, tmp_path):  # noqa: F811
+    other = tmp_path / "other"
+    train(small(seed=9), cache, other, range(128), range(128, 170), progress=False)
+    second = export_run(other, tmp_path / "second.onnx", which="last")
+    joined = join([exported, second], tmp_path / "both.onnx", table, tmp_path / "lines")
+    some = batches(cache)
+    inputs = some[0][0].numpy()
+
+    def logits(network):
+        return network._session.run(None, {"pattern": inputs})[0]
+
+    assert np.allclose(logits(joined), 0.5 * (logits(exported) + logits(second)), atol=1e-5)
+    assert joined.card["parameters"] == 2 * exported.card["parameters"]
+    assert [one["sha256"] for one in joined.card["members"]] == [n.card["sha256"] for n in (exported, second)]
+    assert joined.card["temperature"] > 0
+    # Training goes on from the last of them.
+    model = Classifier(small(seed=5), VIEW, 1)
+    start_from(model, joined.path, some)
+    with torch.no_grad():
+        assert np.allclose(model.eval()(torch.from_numpy(inputs)).numpy(), logits(second), atol=1e-4)
+    wider = {**exported.card, "view": ProfileView(points=128).as_dict()}
+    with pytest.raises(ModelError, match="no mean"):
+        join([exported, Network(second.path, wider)], tmp_path / "no.onnx", table, tmp_path / "lines")
