@@ -257,7 +257,7 @@ def test_a_folder_that_all_share_is_said_once(scan: Pattern) -> None:
 def test_a_report_is_written_whole_or_not_at_all(
     scan: Pattern, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from syngony.errors import InputError
+    from syngony.errors import OutputError
 
     report = Report("made")
     report.add(answer(), scan)
@@ -267,7 +267,7 @@ def test_a_report_is_written_whole_or_not_at_all(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="No space left"):
         patch.setattr(Path, "replace", full)
         report.write(path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
