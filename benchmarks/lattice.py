@@ -35,6 +35,7 @@ from syngony.diffraction.reflections import reflections
 from syngony.diffraction.texture import symmetric_strain
 from syngony.errors import StructureError
 from syngony.lattice import IndexedCell, Indexing, index_lines, index_pattern
+from syngony.lattice.indexing import ready
 from syngony.lattice.comparison import is_derivative, same_lattice
 from syngony.lines.lines import Lines
 from syngony.pattern import Pattern
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true", help="print each failure")
     arguments = parser.parse_args()
     arguments.known = known_rows(arguments.output)
+    ready()  # compiled code is not counted
     if arguments.structures:
         for conditions in arguments.conditions:
             print_table(simulated(arguments, conditions), conditions)
