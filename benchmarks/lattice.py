@@ -35,8 +35,8 @@ from syngony.diffraction.reflections import reflections
 from syngony.diffraction.texture import symmetric_strain
 from syngony.errors import StructureError
 from syngony.lattice import IndexedCell, Indexing, index_lines, index_pattern
-from syngony.lattice.indexing import ready
 from syngony.lattice.comparison import is_derivative, same_lattice
+from syngony.lattice.indexing import ready
 from syngony.lines.lines import Lines
 from syngony.pattern import Pattern
 from syngony.structure import Structure
