@@ -17,11 +17,10 @@ import onnx
 import onnxruntime
 
 from syngony.inference import Network, Scores, scores_from_logits
-from syngony.learning.ensemble import member_prefix
-from syngony.learning.line_cache import build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
+from syngony.learning.recipes import lines_seen
 from syngony.learning.split import sides_of
-from syngony.views import ideal_grid
+from syngony.learning.warm_start import member_prefix
 
 _SEED = 5
 
@@ -56,9 +55,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     network = Network.load(arguments.model)
-    table = build_line_cache(
-        arguments.structures, arguments.cache, highest=ideal_grid(network.view).two_theta_range[1] + 1
-    )
+    table = lines_seen(network.view, arguments.structures, arguments.cache)
     rows = np.flatnonzero(sides_of(table.formula) == "validation")[: arguments.limit]
     session = session_of_all(network)
     cells: dict[str, list[str]] = {}

@@ -97,8 +97,7 @@ def answers(
         OutputError: `kept` cannot be written; what is in it stays.
         ParallelError: see `syngony.parallel.each`.
     """
-    determiner = witnesses.determiner()
-    size = _BATCH if determiner.kinds == ("network",) else _CHUNK
+    size = _BATCH if witnesses.loaded().kinds == ("network",) else _CHUNK
     journal = Journal(kept, identity or {}, "evaluation")
     try:
         found = {row["place"]: Answer(**row) for row in journal}

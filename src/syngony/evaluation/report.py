@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import syngony
 from syngony import metrics
 from syngony.determination import Witnesses
-from syngony.determination.cells import constants
 from syngony.errors import PatternError, StructureError, TableError
 from syngony.evaluation.answers import Answer, Patterns, Progress, answers
 from syngony.evaluation.baselines import (
@@ -119,18 +115,7 @@ def _identity(witnesses: Witnesses, table: Path | str, limit: int | None) -> dic
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(witnesses).items()}
-    model = Network.load(witnesses.model).card["sha256"]
-    weights = json.dumps(constants(), sort_keys=True).encode()
-    return {
-        **plain,
-        "clock": witnesses.clock.__name__,
-        "sha256": model,
-        "posterior": hashlib.sha256(weights).hexdigest(),
-        "table": digest.hexdigest(),
-        "limit": limit,
-        "syngony": syngony.__version__,
-    }
+    return {**witnesses.identity(), "table": digest.hexdigest(), "limit": limit}
 
 
 def _evaluate(

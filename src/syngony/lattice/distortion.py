@@ -96,7 +96,7 @@ def _likeliest(candidate: Candidate, judge: Judge) -> list[Lattice]:
     cell = candidate.cell
     axes = np.linalg.cholesky(cell.metric)  # rows a, b, c in Å: a along x, c* along z
     primitive = CENTRING_VECTORS[cell.centring]
-    explained = _Explained(judge, candidate.zero_shift)
+    explained = _Explained(judge, candidate.q)
     least = explained(candidate.symmetry, candidate.centring, candidate.parameters)
     chosen = []
     for way in _WAYS.get(cell.lattice_system, []):
@@ -121,9 +121,9 @@ def _lattice_of(metric: NDArray[np.float64], tolerance: float) -> Lattice:
 class _Explained:
     """The share of all lines, by weight, that a lattice explains as it stands."""
 
-    def __init__(self, judge: Judge, zero_shift: float) -> None:
+    def __init__(self, judge: Judge, q: NDArray[np.floating]) -> None:
         lines = judge.observed
-        self.q = (np.sin(np.radians(0.5 * (judge.two_theta - zero_shift))) / (0.5 * judge.wavelength)) ** 2
+        self.q = q
         self.reach, self.weight = lines.reach, lines.weight
         self.limit = float(self.q[-1] + self.reach[-1])
         self.table = np.zeros(_CELLS, np.int64)

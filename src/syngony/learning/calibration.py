@@ -8,7 +8,7 @@ are calibrated by a temperature (Guo et al. 2017, arXiv 1706.04599).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ def settle_batch_norm(model: Classifier, batches: Iterable[tuple[Tensor, Tensor,
 
 
 def collect_logits(
-    model: Classifier, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
+    model: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor, Tensor]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Logits (n, outputs of the head) and true system indices (n,) over batches."""
     logits, systems = [], []

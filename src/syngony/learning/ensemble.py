@@ -17,20 +17,12 @@ import torch
 
 from syngony.errors import ModelError
 from syngony.inference import Network
-from syngony.learning.calibration import fit_temperature
-from syngony.learning.line_cache import build_line_cache
+from syngony.learning.calibration import collect_logits, fit_temperature
 from syngony.learning.patterns import RenderedPatterns, Renderer
+from syngony.learning.recipes import CALIBRATION_SEED, lines_seen
 from syngony.learning.split import sides_of
-from syngony.views import ideal_grid
+from syngony.learning.warm_start import member_prefix
 from syngony.whole_files import whole_file, write_text
-
-_SEED = 4_711
-_BEYOND = 1.0  # degrees past the end of the view: a line there still shows its tail
-
-
-def member_prefix(number: int) -> str:
-    """What the names of a member's parts begin with in the file of all."""
-    return f"member{number}/"
 
 
 def join(networks: Sequence[Network], output: Path, structures: Path, cache: Path) -> Network:
@@ -92,13 +84,12 @@ def _card(networks: Sequence[Network], name: str, digest: str) -> dict[str, Any]
 def _temperature(network: Network, structures: Path, cache: Path) -> float:
     """Fitted on simulated patterns of the validation side, as a run's is."""
     training = network.card["members"][0]["training"]
-    table = build_line_cache(structures, cache, highest=ideal_grid(network.view).two_theta_range[1] + _BEYOND)
+    table = lines_seen(network.view, structures, cache)
     rows = np.flatnonzero(sides_of(table.formula) == "validation")
     renderer = Renderer(table, network.view, training["conditions"], ideal_share=training["ideal_share"])
-    session = network._session
-    logits, systems = [], []
-    for inputs, system, _ in RenderedPatterns(renderer, rows, batch_size=128, seed=_SEED, shuffle=False):
-        assert isinstance(inputs, torch.Tensor)
-        logits.append(session.run(None, {"pattern": inputs.numpy()})[0].astype(float))
-        systems.append(system.numpy())
-    return fit_temperature(np.concatenate(logits), np.concatenate(systems))
+    batches = RenderedPatterns(renderer, rows, batch_size=128, seed=CALIBRATION_SEED, shuffle=False)
+
+    def logits(inputs: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(network._session.run(None, {"pattern": inputs.numpy()})[0])
+
+    return fit_temperature(*collect_logits(logits, batches))

@@ -22,7 +22,7 @@ from syngony.learning.settings import TrainingSettings
 from syngony.learning.split import sides_of
 from syngony.learning.training import load_run, renderer_of, save_weights, train
 from syngony.symmetry import CRYSTAL_SYSTEMS, crystal_system_index
-from syngony.views import ideal_grid, view_from_dict
+from syngony.views import View, ideal_grid, view_from_dict
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +118,9 @@ def train_recipe(
         settings = replace(settings, start=first.card["sha256"])
     if begun is not None and (begun.network, begun.head) != (settings.network, settings.head):
         raise InputError(f"{output} is a run of {begun.network} for the {begun.head}: choose another -o")
-    highest = ideal_grid(view_from_dict(settings.view)).two_theta_range[1] + _BEYOND
-    table = build_line_cache(structures, place, highest=highest)
-    lines: Lines = table if also is None else JoinedLines([table, build_line_cache(also, place, highest=highest)])
+    view = view_from_dict(settings.view)
+    table = lines_seen(view, structures, place)
+    lines: Lines = table if also is None else JoinedLines([table, lines_seen(view, also, place)])
     settings = replace(settings, structures=lines.identity, also_share=also_share if also is not None else 0.0)
     sides = sides_of(table.formula)
     train_rows, validation_rows = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
@@ -151,6 +151,11 @@ def train_recipe(
     temperature = fit_temperature(*collect_logits(model, held_out))
     write_temperature(Path(output), temperature, len(validation_rows))
     return model
+
+
+def lines_seen(view: View, structures: Path | str, folder: Path) -> LineCache:
+    """The lines of a table as far as a view sees them: see `build_line_cache`."""
+    return build_line_cache(structures, folder, highest=ideal_grid(view).two_theta_range[1] + _BEYOND)
 
 
 def require_enough(

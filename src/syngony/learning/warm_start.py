@@ -22,9 +22,14 @@ WEIGHT_SIZE = 0.15
 """Root mean square of a normalised convolution's weights, about what it is late in a long run. The size of
 such weights changes nothing but how far a step of the optimiser goes."""
 
-_MEMBER = "member"  # see `syngony.learning.ensemble.member_prefix`
+_MEMBER = "member"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def member_prefix(number: int) -> str:
+    """What the names of a network's parts begin with where several are joined in one file."""
+    return f"{_MEMBER}{number}/"
 
 
 def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
@@ -42,8 +47,8 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
     from onnx import numpy_helper
 
     graph = onnx.load(str(path)).graph
-    last = max((one.name.partition("/")[0] for one in graph.initializer if one.name.startswith(_MEMBER)), default="")
-    prefix = f"{last}/" if last else ""
+    members = [one.name.partition("/")[0] for one in graph.initializer if one.name.startswith(_MEMBER)]
+    prefix = member_prefix(max(int(name.removeprefix(_MEMBER)) for name in members)) if members else ""
     chosen = [one for one in graph.initializer if one.name.startswith(prefix)]
     arrays = {one.name.removeprefix(prefix): numpy_helper.to_array(one) for one in chosen}
     folded = [node for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(prefix)]
