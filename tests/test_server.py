@@ -22,13 +22,13 @@ from test_report import Elements, answer
 from typer.testing import CliRunner
 
 from syngony.cli import app
-from syngony.determination import Determiner, Witnesses
-from syngony.errors import InputError, ModelError
+from syngony.determination import Determination, Determiner, Witnesses
+from syngony.errors import InputError, ModelError, OutputError
 from syngony.readers import read_pattern
-from syngony.report.answers import shown
+from syngony.report.answers import Shown, shown
 from syngony.server.app import LARGEST_UPLOAD, create_app
 from syngony.server.run import run
-from syngony.server.shelf import Shelf
+from syngony.server.shelf import Gone, Shelf
 from syngony.server.work import Refusal, Upload, Workers
 
 ASKED = Witnesses("mobilenetv2", (), 1.0, ("network",))
@@ -168,20 +168,39 @@ def test_exports_of_what_is_not_there_are_refused(client: TestClient) -> None:
     assert client.get("/nothing").json()["reason"] and client.get("/static/../app.py").status_code == 404
 
 
+def written(one: Shown) -> Shown:
+    """The answer as it comes back from JSON, in which tuples are lists."""
+    return replace(one, result=Determination.from_dict(json.loads(json.dumps(one.result.as_dict()))))
+
+
 def test_the_shelf_is_bounded_and_the_oldest_go_first() -> None:
     shelf = Shelf(most=2)
     answers = [shown(answer(), None, (), key, whole=False) for key in "abc"]
     shelf.put(answers)
-    assert shelf.get(["a"]) is None and shelf.results(["a", "b"]) is None and len(shelf) == 2
-    assert list(shelf.get(["c", "b"]) or ()) == [answers[2], answers[1]]
-    assert shelf.results(["c", "b"]) == [answers[2].result, answers[1].result]
+    for ask in (lambda: list(shelf.get(["a"])), lambda: shelf.results(["b", "a"])):
+        with pytest.raises(Gone):
+            ask()
+    assert len(shelf) == 2
+    expected = [written(answers[2]), written(answers[1])]
+    assert list(shelf.get(["c", "b"])) == expected
+    assert shelf.results(["c", "b"]) == [one.result for one in expected]
 
 
 def test_the_shelf_gives_back_what_it_packed() -> None:
     kept = replace(shown(answer(), None, (), "a"), drawing={"two_theta": [10.0, 0.1 + 0.2], "phases": None})
     shelf = Shelf()
     shelf.put([kept])
-    assert list(shelf.get(["a"]) or ()) == [kept] and len(str(kept.html)) > 100
+    assert list(shelf.get(["a"])) == [written(kept)] and len(str(kept.html)) > 100
+
+
+def test_a_full_disk_costs_the_download_and_not_the_answer(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(Shelf, "put", full)
+    scan = determine(client).json()["scans"][0]
+    assert scan["determination"]["crystal_system"] == "tetragonal"
+    assert client.post("/api/export/json", json={"ids": [scan["id"]]}).status_code == 410
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:

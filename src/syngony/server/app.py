@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -22,14 +22,14 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 import syngony
 from syngony.determination import Preparation, Witnesses
 from syngony.determination.preparation import NARROWEST, WIDEST
-from syngony.errors import InputError, WavelengthError
+from syngony.errors import InputError, OutputError, WavelengthError
 from syngony.report.answers import Report
 from syngony.report.rendering import made_by, static
 from syngony.report.table import csv_text
 from syngony.server.admission import Admission
 from syngony.server.guard import LOOPBACK, Guard, too_large
 from syngony.server.metrics import KIND, Metrics, resident_bytes
-from syngony.server.shelf import Shelf
+from syngony.server.shelf import Gone, Shelf
 from syngony.server.work import Refusal, Upload, Workers, default_workers
 from syngony.wavelengths import TUBE_LINES, parse_wavelength
 
@@ -211,27 +211,28 @@ def create_app(
         metrics.determined(time.monotonic() - began)
         if isinstance(done, Refusal):
             return _problem(422, done.reason, done.needs_wavelength)
-        shelf.put(done)
+        with suppress(OutputError):  # a full disk: the answer is given, and a download of it is refused
+            shelf.put(done)
         return Answers(scans=[_scan(answer) for answer in done])
 
     @app.post("/api/export/{kind}", responses=refused, response_class=Response)
     async def export(kind: Literal["json", "csv", "html"], chosen: Chosen) -> Response:
         """Answers as one file: the list of `--json`, the table of `--csv`, or the report of `--report`."""
-        answers, results = shelf.get(chosen.ids), shelf.results(chosen.ids)
-        if answers is None or results is None:
-            raise HTTPException(410, "some answers are no longer kept: determine their files again")
-        if kind == "json":
-            return JSONResponse([result.as_dict() for result in results])
-        if kind == "csv":
-            return Response(csv_text(results), media_type="text/csv; charset=utf-8")
+        try:
+            if kind == "json":
+                return JSONResponse([result.as_dict() for result in shelf.results(chosen.ids)])
+            if kind == "csv":
+                return Response(csv_text(shelf.results(chosen.ids)), media_type="text/csv; charset=utf-8")
 
-        def report() -> str:
-            written = Report(made)
-            for answer in answers:
-                written.add_shown(answer)
-            return written.html()
+            def report() -> str:
+                written = Report(made)
+                for answer in shelf.get(chosen.ids):
+                    written.add_shown(answer)
+                return written.html()
 
-        return HTMLResponse(await asyncio.to_thread(report))
+            return HTMLResponse(await asyncio.to_thread(report))
+        except Gone:
+            raise HTTPException(410, "some answers are no longer kept: determine their files again") from None
 
     return app
 

@@ -1,44 +1,37 @@
-"""Answers kept for downloads, in memory, packed and bounded: the oldest go first."""
+"""Answers kept for downloads, on disk and bounded: the oldest go first."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
 
 from markupsafe import Markup
 
 from syngony.determination import Determination
+from syngony.errors import OutputError
 from syngony.report.answers import Shown
 
 MOST = 2000
-"""Answers; each takes some 40 kB with its drawing packed, and ten times as much unpacked."""
+"""Answers; each takes some 40 kB of the disk."""
+
+_TABLE = (
+    "create table answers (number integer primary key, key text unique, result blob, row blob, html blob, drawing blob)"
+)
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """An answer whose long parts are packed."""
-
-    bare: Shown
-    html: bytes
-    drawing: bytes
-
-    @classmethod
-    def of(cls, answer: Shown) -> _Packed:
-        drawing = json.dumps(answer.drawing).encode()
-        html = str(answer.html).encode("utf-8", "surrogatepass")
-        bare = replace(answer, html=Markup(""), drawing=None)
-        return cls(bare, zlib.compress(html, 1), zlib.compress(drawing, 1))
-
-    def whole(self) -> Shown:
-        html = zlib.decompress(self.html).decode("utf-8", "surrogatepass")
-        return replace(self.bare, html=Markup(html), drawing=json.loads(zlib.decompress(self.drawing)))
+class Gone(LookupError):
+    """An answer has made room for newer ones, or never was."""
 
 
 class Shelf:
     """Answers by their keys.
+
+    They are in a nameless file of the folder for temporary files (SQLite's temporary database), which ends with the
+    process, whatever ends it; of memory they take two megabytes at most.
 
     Args:
         most: answers to keep.
@@ -46,29 +39,70 @@ class Shelf:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._answers: OrderedDict[str, _Packed] = OrderedDict()
+        self._lock = Lock()  # a report is written in a thread of its own
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.execute(_TABLE)
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return self._ask("select count(*) from answers")[0][0]
 
     def put(self, answers: Iterable[Shown]) -> None:
-        """Keep answers, and let the oldest go."""
-        for answer in answers:
-            self._answers[answer.key] = _Packed.of(answer)
-        while len(self._answers) > self._most:
-            self._answers.popitem(last=False)
+        """Keep answers, and let the oldest go.
 
-    def get(self, keys: Iterable[str]) -> Iterator[Shown] | None:
-        """Answers in the order of the keys, unpacked one after another; None where one is gone or never was."""
-        found = self._found(keys)
-        return None if found is None else (answer.whole() for answer in found)
+        Raises:
+            OutputError: the disk is full.
+        """
+        packed = [
+            (answer.key, *map(_packed, (answer.result.as_dict(), answer.row, str(answer.html), answer.drawing)))
+            for answer in answers
+        ]
+        with self._lock:
+            try:
+                self._database.executemany(
+                    "insert or replace into answers (key, result, row, html, drawing) values (?, ?, ?, ?, ?)", packed
+                )
+                self._database.execute(
+                    "delete from answers where number <= (select max(number) from answers) - ?", (self._most,)
+                )
+            except sqlite3.Error as error:
+                raise OutputError(f"the answers cannot be kept for a download: {error}") from None
 
-    def results(self, keys: Iterable[str]) -> list[Determination] | None:
-        """What `get` gives, without its pictures: nothing is unpacked."""
-        found = self._found(keys)
-        return None if found is None else [answer.bare.result for answer in found]
+    def get(self, keys: Iterable[str]) -> Iterator[Shown]:
+        """Answers in the order of the keys, unpacked one after another.
 
-    def _found(self, keys: Iterable[str]) -> list[_Packed] | None:
-        found = [self._answers.get(key) for key in keys]
-        kept = [answer for answer in found if answer is not None]
-        return kept if len(kept) == len(found) else None
+        Raises:
+            Gone: when it comes to one that is not there.
+        """
+        return (self._whole(key) for key in keys)
+
+    def results(self, keys: Iterable[str]) -> list[Determination]:
+        """What `get` gives, without its pictures.
+
+        Raises:
+            Gone: one is not there.
+        """
+        return [Determination.from_dict(self._parts("result", key)[0]) for key in keys]
+
+    def _whole(self, key: str) -> Shown:
+        result, row, html, drawing = self._parts("result, row, html, drawing", key)
+        # What was markup when it was kept is markup again: all of it was made by the report's templates.
+        row["thumbnail"] = Markup(row["thumbnail"])
+        return Shown(key, Determination.from_dict(result), row, Markup(html), drawing)
+
+    def _parts(self, columns: str, key: str) -> list[Any]:
+        found = self._ask(f"select {columns} from answers where key = ?", key)
+        if not found:
+            raise Gone(key)
+        return [_unpacked(part) for part in found[0]]
+
+    def _ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+
+def _packed(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value).encode(), 1)
+
+
+def _unpacked(value: bytes) -> Any:
+    return json.loads(zlib.decompress(value))
