@@ -1,6 +1,6 @@
 """Fit the constants of the joint posterior and of refusal; measure what each witness adds.
 
-    python benchmarks/joint_evidence.py ... --side validation       (all three witnesses, for the fit)
+    python benchmarks/joint_evidence.py ... --side validation       (all four witnesses, for the fit)
     python benchmarks/joint_evidence.py ... --side test             (for the table)
     python benchmarks/joint_calibration.py -o runs/joint --write src/syngony/tables/joint_posterior.json
 
@@ -119,7 +119,7 @@ def fit_powers(rows: list[Row], table: dict[str, Any]) -> None:
 
 
 def fit_library(rows: list[Row], table: dict[str, Any]) -> None:
-    """Slope, offset, power and slip of known phases beside the other witnesses."""
+    """Slope, offset, power, slip and size of known phases beside the other witnesses."""
 
     def loss(x: np.ndarray) -> float:
         rule: dict[str, float] = {
@@ -127,30 +127,35 @@ def fit_library(rows: list[Row], table: dict[str, Any]) -> None:
             "offset": float(x[1]),
             "power": float(x[2]),
             "slip": float(1.0 / (1.0 + np.exp(-x[3]))),
+            "size": float(x[4]),
         }
         table["library"] = rule
         return surprise(rows, KINDS, table)
 
-    x = fit_simplex([1.0, 0.0, 0.5, -3.5], loss)
+    x = fit_simplex([1.0, 0.0, 0.5, -1.5, 0.3], loss)
     loss(x)
     table["library"] = {name: round(value, 4) for name, value in table["library"].items()}
     print(f"library: {table['library']}", flush=True)
 
 
-def fit_posterior(rows: list[Row], table: dict[str, Any], towards: dict[str, float] | None = None) -> None:
-    """All constants but those of refusal, on scans of one kind."""
+def fit_posterior(
+    rows: list[Row], shipped: list[Row], table: dict[str, Any], towards: dict[str, float] | None = None
+) -> None:
+    """All constants but those of refusal, on scans of one kind, which asked all libraries and the shipped one."""
     table["cells"] = fit_cells(rows, towards=towards)
     table["blank"] = fit_blank(rows)
     fit_powers(rows, table)
     if any(row.evidence.phases is not None for row in rows):
-        fit_library(rows, table)
+        fit_library(rows + shipped, table)
 
 
-def fit_calculated(rows: list[Row], table: dict[str, Any]) -> None:
+def fit_calculated(rows: list[Row], shipped: list[Row], table: dict[str, Any]) -> None:
     """The constants that calculated scans have of their own, near those of the others."""
     own = copy.deepcopy(table)
-    bare = [replace(row, evidence=replace(row.evidence, calculated=False)) for row in rows]
-    fit_posterior(bare, own, towards=table["cells"])
+    bare = [
+        [replace(row, evidence=replace(row.evidence, calculated=False)) for row in some] for some in (rows, shipped)
+    ]
+    fit_posterior(*bare, own, towards=table["cells"])
     table["calculated"] = {name: own[name] for name in ("cells", "blank", "powers", "library")}
 
 
@@ -233,13 +238,18 @@ def main() -> None:
     arguments = parser.parse_args()
     table = copy.deepcopy(constants())
     if not arguments.measure:
-        rows = read_rows(arguments.output, "validation")
-        single = [row for row in rows if row.kind != "mixture"]
+        rows, shipped = (read_rows(arguments.output, "validation", name) for name in ("library", "shipped"))
+        shipped += read_rows(arguments.output, "minerals", "shipped")
+        single, alone = ([row for row in some if row.kind != "mixture"] for some in (rows, shipped))
         table.pop("calculated", None)
-        fit_posterior([row for row in single if not row.evidence.calculated], table)
+        scattered, calculated = (
+            [[row for row in some if row.evidence.calculated is wanted] for some in (single, alone)]
+            for wanted in (False, True)
+        )
+        fit_posterior(*scattered, table)
         if any(row.evidence.phases is not None for row in rows):
             fit_refusal(rows, table)
-        fit_calculated([row for row in single if row.evidence.calculated], table)
+        fit_calculated(*calculated, table)
         table["source"] = (
             f"benchmarks/joint_calibration.py on {len(rows)} simulated scans of structures of the Materials Project, "
             f"validation formulas; {time.strftime('%Y-%m-%d')}"
@@ -248,6 +258,7 @@ def main() -> None:
             arguments.write.write_text(json.dumps(table, indent=1) + "\n")
         print_cells(single)
         print_table(single, table, "scans of the fit itself")
+        print_table(alone, table, "the same, the shipped library alone")
     tested = read_rows(arguments.output, "test")
     for kind in ("lab", "ideal"):
         for unknown, name in ((True, "compound not in the libraries"), (False, "compound in the libraries")):

@@ -3,11 +3,16 @@
     python benchmarks/joint_evidence.py ../shared/data/materials_project.parquet -o runs/joint --side validation
     python benchmarks/joint_evidence.py ... --side test --kinds lab ideal
     python benchmarks/joint_evidence.py ... --witness library --library runs/mp.lib amcsd
+    python benchmarks/joint_evidence.py ... --witness shipped        (the shipped library alone)
+
+    syngony data fetch amcsd -o runs/amcsd.parquet
+    python benchmarks/joint_evidence.py runs/amcsd.parquet --side minerals --trained MATERIALS_PROJECT.parquet ...
 
 One JSON line a scan and witness in OUTPUT/SIDE-WITNESS.jsonl; a run goes on where it ended. Structures are of one side
 of the split by reduced formula: the network was trained on none of them. Scans are drawn by place: laboratory scans of
 one phase, ideal patterns, and equal mixtures of two. With libraries, half of the phases are taken out of them
-(every entry of their reduced formula).
+(every entry of their reduced formula). Minerals are those whose formulas are not on the training side of another
+table; they stay in the shipped library, which holds few of the others.
 """
 
 from __future__ import annotations
@@ -59,12 +64,33 @@ class Scan:
     metric: np.ndarray
 
 
-def scans(table: Path, side: str, kinds: list[str], seed: int, places: range, done: set[int]) -> Iterator[Scan]:
+def training_formulas(table: Path) -> set[str]:
+    """Reduced formulas on the training side of a table."""
+    formulas = read_table(table, columns=["formula"])["formula"].to_pylist()
+    sides = sides_of(formulas)
+    return {reduced_formula(formula) for formula, side in zip(formulas, sides, strict=True) if side == "train"}
+
+
+def scans(
+    table: Path,
+    side: str,
+    kinds: list[str],
+    seed: int,
+    places: range,
+    done: set[int],
+    laboratory: Laboratory | None = None,
+    trained: Path | None = None,
+) -> Iterator[Scan]:
     """Scans of one side's structures, each a function of the seed and its place."""
     source = read_table(table)
-    rows = np.flatnonzero(sides_of(source["formula"].to_pylist()) == side)
+    formulas = source["formula"].to_pylist()
+    if trained is None:
+        rows = np.flatnonzero(sides_of(formulas) == side)
+    else:
+        known = training_formulas(trained)
+        rows = np.array([i for i, formula in enumerate(formulas) if reduced_formula(formula) not in known])
     rows = np.random.default_rng(seed).permutation(rows)
-    laboratory, grid = Laboratory(), PaperGrid()
+    laboratory, grid = laboratory or Laboratory(), PaperGrid()
     weights = np.array([SHARES[kind] for kind in kinds])
 
     def record(place: int) -> StructureRecord:
@@ -145,9 +171,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("structures", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/joint"))
-    parser.add_argument("--side", default="validation", choices=("validation", "test"))
+    parser.add_argument("--side", default="validation", choices=("validation", "test", "minerals"))
+    parser.add_argument("--trained", type=Path, help="table of the network's training, for minerals")
     parser.add_argument("--kinds", nargs="+", default=list(SHARES), choices=list(SHARES))
-    parser.add_argument("--witness", default="lattice", choices=("lattice", "library", "network"))
+    parser.add_argument("--witness", default="lattice", choices=("lattice", "library", "shipped", "network"))
     parser.add_argument("--library", nargs="*", default=[], help="names or files")
     parser.add_argument("--model", default="syngony")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds of the lattice search")
@@ -172,10 +199,13 @@ def main() -> None:
     else:
         from joint_witnesses import library_witness
 
-        ask = library_witness(arguments.library)
-    source = scans(
-        arguments.structures, arguments.side, arguments.kinds, arguments.seed, range(part, arguments.count, parts), done
-    )
+        names = arguments.library if arguments.witness == "library" else []
+        ask = library_witness(names, taken_out=arguments.side != "minerals")
+    if (arguments.side == "minerals") != (arguments.trained is not None):
+        parser.error("--side minerals needs --trained, and no other side takes it")
+    places = range(part, arguments.count, parts)
+    asked = arguments.side, arguments.kinds, arguments.seed, places, done
+    source = scans(arguments.structures, *asked, trained=arguments.trained)
     with place.open("a") as stream:
         for scan in source:
             row = {"place": scan.place, "id": scan.name, "kind": scan.kind, "truth": scan.space_group}

@@ -39,13 +39,19 @@ class Row:
     evidence: Evidence
 
 
-def read_rows(folder: Path, side: str) -> list[Row]:
-    """All scans of a side that the lattice search and the network were asked about."""
-    kept = {name: _lines(folder, f"{side}-{name}") for name in ("lattice", "network", "library")}
+def read_rows(folder: Path, side: str, library: str = "library") -> list[Row]:
+    """All scans of a side that the lattice search and the network were asked about.
+
+    Args:
+        folder: of `joint_evidence.py`.
+        side: of the split.
+        library: the witness of known phases: all libraries, or ``shipped``.
+    """
+    kept = {name: _lines(folder, f"{side}-{name}") for name in ("lattice", "network", library)}
     places = sorted(set(kept["lattice"]) & set(kept["network"] or kept["lattice"]))
-    if kept["library"]:
-        places = [place for place in places if place in kept["library"]]
-    return [_row(*(kept[name].get(place) for name in ("lattice", "network", "library"))) for place in places]
+    if kept[library]:
+        places = [place for place in places if place in kept[library]]
+    return [_row(*(kept[name].get(place) for name in ("lattice", "network", library))) for place in places]
 
 
 def _lines(folder: Path, stem: str) -> dict[int, dict[str, Any]]:
@@ -68,8 +74,9 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
     if network is not None:
         groups = network["space_groups"]
         scores = Scores(np.array([network["systems"]]), None if groups is None else np.array([groups]))
-    phases = None
+    phases, known = None, 0
     if library is not None:
+        known = library["entries"]
         phases = tuple(KnownPhase(**(entry | {"relatives": ()})) for entry in library["phases"])
     system = LATTICE_SYSTEMS[LATTICE_OF_GROUP[lattice["truth"] - 1]]
     right = np.array([e["right"] and e["cell"]["lattice_system"] == system for e in lattice["cells"]], dtype=bool)
@@ -78,7 +85,7 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
         lattice["truth"],
         bool(library and library["unknown"]),
         right,
-        Evidence(scores, indexing, tuple(about), phases, calculated=lattice["kind"] == "ideal"),
+        Evidence(scores, indexing, tuple(about), phases, known, calculated=lattice["kind"] == "ideal"),
     )
 
 

@@ -28,18 +28,23 @@ def network_witness(model: str) -> Callable[[Any], dict[str, Any]]:
     return ask
 
 
-def library_witness(names: list[str]) -> Callable[[Any], dict[str, Any]]:
-    """Known phases; every second place has its own formula taken out of the libraries."""
+def library_witness(names: list[str], taken_out: bool = True) -> Callable[[Any], dict[str, Any]]:
+    """Known phases; with `taken_out` every second place has its own formula taken out of the libraries."""
     libraries = open_libraries(names or None)
+    entries = sum(len(library) for library in libraries)
 
     def ask(scan: Any) -> dict[str, Any]:
-        unknown = scan.place % 2 == 1
+        unknown = taken_out and scan.place % 2 == 1
         try:
             phases = match(
                 scan.pattern, libraries, PHASES, without=Exclusion(formulas=[scan.formula]) if unknown else None
             )
         except PatternError as error:
-            return {"unknown": unknown, "reason": str(error), "phases": []}
-        return {"unknown": unknown, "phases": [asdict(phase) | {"relatives": []} for phase in phases]}
+            return {"unknown": unknown, "entries": entries, "reason": str(error), "phases": []}
+        return {
+            "unknown": unknown,
+            "entries": entries,
+            "phases": [asdict(phase) | {"relatives": []} for phase in phases],
+        }
 
     return ask

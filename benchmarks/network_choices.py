@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from syngony.diffraction.laboratory import Laboratory
 from syngony.inference import scores_from_logits
 from syngony.learning.line_cache import JoinedLines, LineCache, Lines, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
@@ -39,44 +40,87 @@ class Row:
     view: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    laboratory: dict[str, Any] = field(default_factory=dict)  # of the training patterns
     network: str = "syngony"
     budget: float = 1.0  # patterns, relative to the other rows
 
 
-_REFERENCE = (32, 48, 64, 96, 128, 192)
-REFERENCE_VIEW = ProfileView()
+SHIPPED_VIEW = ProfileView(points=2048, intensity="sqrt+fourth root", measured=True).as_dict()
+_LONG = {"points": 4096, "intensity": "sqrt", "measured": False}
+_WIDTHS = (32, 48, 64, 96, 128, 192)
+_NONE = (0.0, 0.0)
 
-ROWS = (
-    Row("reference", "convolutions alone, ln Q, 4,096 points, square root"),
-    Row(
-        "attention", "one block less, three layers of attention", options={"layers": 3, "widths": (24, 48, 64, 96, 128)}
-    ),
-    Row("lines", "attention between lines alone, no profile", network="line_attention"),
+CHOICES = (
+    Row("reference", "as shipped: ln Q, 2,048 points, square and fourth root, what was measured"),
     Row("two-theta", "axis 2θ", view={"axis": "two_theta"}),
-    Row("2048", "half the points", view={"points": 2048}),
-    Row("synthetic-third", "2,048 points; a third synthetic crystals", {"points": 2048}, {}, {"also_share": 1 / 3}),
-    Row("synthetic-alone", "2,048 points; synthetic crystals alone", {"points": 2048}, {}, {"also_share": 1.0}),
-    Row("2048-twice", "half the points, twice the patterns: equal cost", view={"points": 2048}, budget=2.0),
-    Row("fourth-root", "a second channel of fourth roots: weak lines", view={"intensity": "sqrt+fourth root"}),
-    Row("measured", "a second channel that tells where the scan measured", view={"measured": True}),
-    Row("both-channels", "both of these channels", view={"intensity": "sqrt+fourth root", "measured": True}),
+    Row("4096-points", "twice the points", view={"points": 4096}),
+    Row("no-fourth-root", "without the fourth root: weak lines", view={"intensity": "sqrt"}),
+    Row("no-measured", "without what was measured", view={"measured": False}),
     Row("kernel-5", "kernel 5", options={"kernel": 5}),
     Row(
         "half-width", "half the channels, twice the patterns", options={"widths": (16, 24, 32, 48, 64, 96)}, budget=2.0
     ),
+    Row("lines", "attention between lines alone, no profile", network="line_attention"),
     Row("rate-1e-3", "learning rate 1e-3", settings={"learning_rate": 1e-3}),
     Row("rate-4e-3", "learning rate 4e-3", settings={"learning_rate": 4e-3}),
     Row("lab-only", "laboratory patterns alone", settings={"ideal_share": 0.0}),
     Row("half-ideal", "half of the patterns ideal", settings={"ideal_share": 0.5}),
+    Row("ideal-only", "ideal patterns alone", settings={"conditions": "ideal"}),
+    Row("synthetic-third", "a third synthetic crystals", settings={"also_share": 1 / 3}),
+    Row("synthetic-alone", "synthetic crystals alone", settings={"also_share": 1.0}),
 )
+"""Of architecture, axis and data."""
+
+AUGMENTATIONS = (
+    Row("no-strain", "cells as computed, unstrained", laboratory={"scale_strain": _NONE, "lattice_strain": 0.0}),
+    Row("no-texture", "no texture", laboratory={"texture_share": 0.0}),
+    Row("no-grains", "no scatter of intensities by coarse grains", laboratory={"grain_spread": _NONE}),
+    Row(
+        "no-shift", "no zero shift, displacement, transparency",
+        laboratory={"zero_shift": _NONE, "displacement": _NONE, "transparency": _NONE},
+    ),
+    Row("no-broadening", "no broadening by size and strain", laboratory={"broadened_share": 0.0}),
+    Row("no-noise", "no noise to speak of, no spikes", laboratory={"counts": (2e5, 2e5), "spike_share": 0.0}),
+    Row(
+        "no-background", "no background, air scatter, hump, fluorescence",
+        laboratory={"background": _NONE, "hump_share": 0.0, "fluorescence_share": 0.0, "subtracted_share": 0.0},
+    ),
+    Row("no-impurity", "no second phase", laboratory={"impurity_share": 0.0}),
+    Row(
+        "copper", "Kα of copper alone, from 5 to 90 degrees",
+        laboratory={"tubes": (("Cu", 1.0),), "synchrotron_share": 0.0, "full_range_share": 1.0},
+    ),
+)  # fmt: skip
+"""What the laboratory of training leaves out, one effect at a time; held-out scans have them all."""
+
+FIRST_CHOICES = (
+    Row("4096", "convolutions alone, ln Q, 4,096 points, square root", _LONG, {"widths": _WIDTHS}),
+    Row(
+        "4096-attention",
+        "one block less, three layers of attention",
+        _LONG,
+        {"layers": 3, "widths": (24, 48, 64, 96, 128)},
+    ),
+    Row("4096-both", "fourth root and what was measured as well", {"points": 4096}, {"widths": _WIDTHS}),
+    Row(
+        "2048-twice",
+        "half the points, twice the patterns: equal cost",
+        {**_LONG, "points": 2048},
+        {"widths": _WIDTHS},
+        budget=2.0,
+    ),
+)
+"""What settled attention and the number of points, against `4096`."""
+
+ROWS = (*CHOICES, *AUGMENTATIONS, *FIRST_CHOICES)
 
 
 def settings_of(row: Row, patterns: int) -> TrainingSettings:
     """Training settings of a row."""
     base = recipe_settings(row.network, "robust", round(row.budget * patterns))
     changes: dict[str, Any] = {
-        "view": (REFERENCE_VIEW.as_dict() if row.network == "syngony" else base.view) | row.view,
-        "network_options": ({"widths": _REFERENCE} if row.network == "syngony" else {}) | row.options,
+        "view": (SHIPPED_VIEW if row.network == "syngony" else base.view) | row.view,
+        "network_options": row.options,
         "epoch_patterns": min(16_000, patterns),
         "validation_patterns": 500,
         "schedule": "cycle",
@@ -98,13 +142,19 @@ def run_row(row: Row, caches: list[LineCache], root: Path, patterns: int, tested
     sides = sides_of(caches[0].formula)
     train_rows, held_out = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "validation")
     began = time.process_time()
-    train(settings, cache, root / row.name, train_rows, held_out, resume=True, progress=False, also=further)
+    drawn = Laboratory(**row.laboratory)
+    view = view_from_dict(settings.view)
+    renderer = Renderer(cache, view, settings.conditions, laboratory=drawn, ideal_share=settings.ideal_share)
+    train(
+        settings, cache, root / row.name, train_rows, held_out,
+        resume=True, progress=False, also=further, renderer=renderer,
+    )  # fmt: skip
     seconds = time.process_time() - began
     model = load_run(root / row.name, "last")
     result: dict[str, Any] = {"name": row.name, "about": row.about, "core_seconds": round(seconds)}
     for conditions in ("ideal", "lab"):
-        renderer = Renderer(cache, view_from_dict(settings.view), conditions)
-        patterns_of = RenderedPatterns(renderer, held_out[:tested], batch_size=128, seed=4_712, shuffle=False)
+        shown = Renderer(cache, view, conditions)
+        patterns_of = RenderedPatterns(shown, held_out[:tested], batch_size=128, seed=4_712, shuffle=False)
         logits, groups = [], []
         with torch.inference_mode():
             for inputs, _, group in patterns_of:

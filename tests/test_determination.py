@@ -142,16 +142,17 @@ def test_pooling_is_bayes_when_witnesses_are_independent():
 def test_support_raises_a_phase_and_doubt_lowers_it():
     prior = np.full(230, 1.0 / 230)
     given, groups = np.array([0.4, 0.2]), np.array([135, 61])
-    rule = {"slope": 1.0, "offset": 0.0, "power": 1.0, "slip": 0.0}
-    plain, none = phase_chances(given, groups, prior, prior, rule)
+    rule = {"slope": 1.0, "offset": 0.0, "power": 1.0, "slip": 0.0, "size": 0.5}
+    plain, none = phase_chances(given, groups, prior, prior, 155_038, rule)
     assert plain == pytest.approx(given)
     assert none == pytest.approx(0.4)
     support = prior.copy()
     support[135] *= 50.0
-    helped, _ = phase_chances(given, groups, support / support.sum(), prior, rule)
+    helped, _ = phase_chances(given, groups, support / support.sum(), prior, 155_038, rule)
     assert helped[0] > 0.9
     support[135] = 1e-6
-    assert phase_chances(given, groups, support / support.sum(), prior, rule)[0][0] < 0.01
+    assert phase_chances(given, groups, support / support.sum(), prior, 155_038, rule)[0][0] < 0.01
+    assert phase_chances(given, groups, prior, prior, 9_197, rule)[1] > none  # a small library holds it less often
 
 
 def test_shares_of_cells_and_of_none_sum_to_one(rutile, everything):

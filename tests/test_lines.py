@@ -16,7 +16,7 @@ from syngony.diffraction.reflections import Reflections
 from syngony.errors import InputError, SyngonyError, WavelengthError
 from syngony.lines.background import separate_background
 from syngony.lines.lines import LineError, Lines, find_lines
-from syngony.lines.wavelength_check import is_of_a_tube
+from syngony.lines.wavelength_check import doubt_of_wavelength
 from syngony.pattern import Pattern, q_from_two_theta
 from syngony.wavelengths import TUBE_LINES
 
@@ -247,10 +247,22 @@ def test_a_users_wavelength_is_checked():
         Lines.from_positions([20.0, 30.0], "CuKx")
 
 
+def doubt(pattern: Pattern) -> str | None:
+    return doubt_of_wavelength(pattern, find_lines(pattern))
+
+
 @pytest.mark.parametrize("factor", [0.92, 1.08])
 def test_a_doublet_contradicts_a_wavelength_of_no_tube(factor):
     phase = phase_of(ANGLES, AREAS)
     pairs, single = record(phase, LAB), record(phase, SINGLE)
-    assert is_of_a_tube(replace(pairs, wavelength=factor * MEAN))
-    assert not is_of_a_tube(replace(single, wavelength=factor * MEAN))
-    assert not is_of_a_tube(pairs)
+    assert "pairs" in doubt(replace(pairs, wavelength=factor * MEAN))
+    assert "pairs" not in (doubt(replace(single, wavelength=factor * MEAN)) or "")
+    assert doubt(pairs) is None
+
+
+def test_broad_lines_contradict_a_long_wavelength_of_no_tube():
+    single = record(phase_of(ANGLES, AREAS), SINGLE)
+    assert "1.6652 Å" in doubt(replace(single, wavelength=1.6652))
+    assert doubt(replace(single, wavelength=0.8)) is None  # broad lines at a beamline: a fine powder
+    sharp = find_lines(single)
+    assert doubt_of_wavelength(replace(single, wavelength=1.6652), replace(sharp, fwhm=0.1 * sharp.fwhm)) is None

@@ -21,7 +21,7 @@ from syngony.library.file import Library
 from syngony.library.match import KnownPhase, match
 from syngony.lines.lines import LineError
 from syngony.lines.scatter import is_calculated
-from syngony.lines.wavelength_check import is_of_a_tube
+from syngony.lines.wavelength_check import doubt_of_wavelength
 from syngony.pattern import Pattern
 
 KINDS = ("network", "lattice", "library")
@@ -58,8 +58,9 @@ class Evidence:
         indexing: the lattice search; None where it was not asked or the pattern has no lines.
         cells: the best of them with their absences.
         phases: of the libraries, likeliest first; None where they were not asked.
+        entries: how many structures those libraries hold.
         notes: what went wrong on the way, for the user.
-        wrong_wavelength: the scan contradicts the stated wavelength.
+        wrong_wavelength: why the stated wavelength can hardly be right, or None.
         calculated: the scan has no scatter: it was not measured.
     """
 
@@ -67,8 +68,9 @@ class Evidence:
     indexing: Indexing | None = None
     cells: tuple[CellEvidence, ...] = ()
     phases: tuple[KnownPhase, ...] | None = None
+    entries: int = 0
     notes: tuple[str, ...] = field(default=())
-    wrong_wavelength: bool = False
+    wrong_wavelength: str | None = None
     calculated: bool = False
 
 
@@ -99,11 +101,11 @@ def gather(
     notes: list[str] = []
     indexing: Indexing | None = None
     cells: tuple[CellEvidence, ...] = ()
-    wrong_wavelength = False
+    wrong_wavelength: str | None = None
     if lattice:
         try:
             indexing = index_pattern(pattern, time_budget, clock=clock)
-            wrong_wavelength = len(indexing.lines) > 0 and is_of_a_tube(pattern)
+            wrong_wavelength = doubt_of_wavelength(pattern, indexing.lines)
             cells = with_absences(pattern, indexing)
         except LineError as error:
             notes.append(str(error))
@@ -114,7 +116,9 @@ def gather(
         except PatternError as error:
             phases = ()
             notes.append(str(error))
-    return Evidence(scores, indexing, cells, phases, tuple(notes), wrong_wavelength, is_calculated(pattern))
+    entries = sum(len(library) for library in libraries or ())
+    calculated = is_calculated(pattern)
+    return Evidence(scores, indexing, cells, phases, entries, tuple(notes), wrong_wavelength, calculated)
 
 
 def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, ...]:

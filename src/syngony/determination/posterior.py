@@ -36,6 +36,9 @@ _INDEX = {group.symbol + group.lattice_system: i for i, group in enumerate(extin
 _LEAST = 1e-12
 TYPICAL_VOLUME = 200.0  # Å^3, primitive: where no cell tells
 
+_SMALL_LIBRARY, _LARGE_LIBRARY = 9_197, 155_038
+"""Structures of the libraries of the fit. One that is smaller was chosen for the samples at hand: no rule for it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -138,7 +141,7 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
         numbers = np.array([p.space_group - 1 for p in first], dtype=int)
         given = np.array([p.probability for p in first])
         support = others if use["network"] or use["lattice"] else prior
-        found, none = phase_chances(given, numbers, support, prior, table["library"])
+        found, none = phase_chances(given, numbers, support, prior, evidence.entries, table["library"])
         total = none * others + np.bincount(numbers, found, N_GROUPS) * (1.0 - table["library"]["slip"])
         total += table["library"]["slip"] * found.sum() * others
         witnesses["library"] = systems_of(np.bincount(numbers, given, N_GROUPS) + max(0.0, 1.0 - given.sum()) * prior)
@@ -166,6 +169,7 @@ def phase_chances(
     groups: NDArray[np.int64],
     support: NDArray[np.float64],
     prior: NDArray[np.float64],
+    entries: int,
     rule: dict[str, float],
 ) -> tuple[NDArray[np.float64], float]:
     """(k,) probabilities of known phases after all evidence, and that of none being right.
@@ -175,10 +179,12 @@ def phase_chances(
         groups: (k,) space group indices.
         support: (230,) by all other evidence.
         prior: (230,).
-        rule: slope and offset on the logit of `given`, power on the support.
+        entries: structures in the libraries: a large one is likelier to hold the sample.
+        rule: slope and offset on the logit of `given`, power on the support, and on the number of entries.
     """
     none = max(1.0 - float(given.sum()), 1e-4)
     log_odds = rule["slope"] * np.log(np.maximum(given, 1e-6) / none) + rule["offset"]
+    log_odds += rule["size"] * math.log(min(max(entries, _SMALL_LIBRARY), _LARGE_LIBRARY) / _LARGE_LIBRARY)
     log_odds += rule["power"] * np.log(np.maximum(support[groups], 1e-9) / prior[groups])
     odds = np.exp(np.clip(log_odds, -30.0, 30.0))
     return odds / (1.0 + odds.sum()), 1.0 / (1.0 + float(odds.sum()))

@@ -84,8 +84,8 @@ def reasons(evidence: Evidence, posterior: Posterior, suspected: float | None, a
         said.append("no lines stand out of the background: amorphous, or measured too shortly")
     elif asked_lattice and found < FEWEST_LINES:
         said.append(f"{found} {'line' if found == 1 else 'lines'}: too few to tell a lattice")
-    if evidence.wrong_wavelength:
-        said.append("lines come in pairs as those of a tube do, but the wavelength is of no tube: is it right?")
+    if evidence.wrong_wavelength is not None:
+        said.append(evidence.wrong_wavelength)
     if suspected is not None and suspected > rule["most"]:
         second = [p for p in evidence.phases or () if p.component == 2 and p.probability > 0.5]
         also = f" ({second[0].name or second[0].formula} seems to be in it)" if second else ""
