@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ _NOT_A_NUMBER = re.compile(
     r"[-+]?(?:nan(?:q|s|\(.*\))?|inf(?:inity)?|1\.#\w+|#n/?a|#[a-z]+[!?]|#div/0!|n/?a)", re.IGNORECASE
 )
 _FORTRAN = str.maketrans("dD,", "ee.")
+_PLAIN = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"  # of `_NUMBER`, what needs no translation
+_PLAIN_ROW = re.compile(rf"[ \t]*{_PLAIN}(?:[ \t]+{_PLAIN})+[ \t]*", re.ASCII)
+_FIRST_RUN, _LONGEST_RUN = 64, 65_536  # lines that are read at once
+_MOST_COLUMNS = 8  # of lines that are read at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +52,34 @@ class _Block:
     width: int
     delimiter: str
     last: int = 0
-    rows: list[list[float]] = field(default_factory=list)
+    rows: int = 0
+    pieces: list[NDArray[np.float64]] = field(default_factory=list)
+    single: list[list[float]] = field(default_factory=list)  # rows since the last piece
     points: int = 0  # line number of the first decimal point, 0 for none
     commas: int = 0
+
+    def add(self, number: int, row: list[float]) -> None:
+        """A row."""
+        self.single.append(row)
+        self.rows, self.last = self.rows + 1, number
+
+    def add_run(self, number: int, rows: NDArray[np.float64], text: str) -> None:
+        """Rows of the text that begins in a line."""
+        self._close()
+        self.pieces.append(rows)
+        self.rows, self.last = self.rows + len(rows), number + len(rows) - 1
+        if not self.points and "." in text:
+            self.points = number + text.count("\n", 0, text.index("."))
+
+    def values(self) -> NDArray[np.float64]:
+        """All rows."""
+        self._close()
+        return np.concatenate(self.pieces)
+
+    def _close(self) -> None:
+        if self.single:
+            self.pieces.append(np.array(self.single, dtype=float))
+            self.single = []
 
 
 def read_columns(lines: list[str]) -> Columns:
@@ -60,17 +90,17 @@ def read_columns(lines: list[str]) -> Columns:
             header of a few lines before it and text after it.
     """
     blocks, texts = _blocks(lines)
-    if not blocks or len(max(blocks, key=lambda block: len(block.rows)).rows) <= _MAX_HEADER_ROWS:
+    if not blocks or max(block.rows for block in blocks) <= _MAX_HEADER_ROWS:
         raise PatternError(_nothing_found(texts))
-    main = max(blocks, key=lambda block: len(block.rows))
+    main = max(blocks, key=lambda block: block.rows)
     place = blocks.index(main)
-    if sum(len(block.rows) for block in blocks[:place]) > _MAX_HEADER_ROWS:
+    if sum(block.rows for block in blocks[:place]) > _MAX_HEADER_ROWS:
         raise PatternError(_broken(blocks[place - 1], main, texts))
     warnings = []
     later = blocks[place + 1 :]
     if later:
         fewer = later[0].width < main.width or later[0].delimiter != main.delimiter
-        cut_short = fewer and len(later) == 1 and len(later[0].rows) == 1
+        cut_short = fewer and len(later) == 1 and later[0].rows == 1
         last_row = max(i for i, line in enumerate(lines, 1) if line.strip("\x1a\x00 \t"))
         if not (cut_short and later[0].first == last_row):
             raise PatternError(_broken(main, later[0], texts))
@@ -82,7 +112,7 @@ def read_columns(lines: list[str]) -> Columns:
         )
     header = [lines[i].strip() for i in range(main.first - 1) if lines[i].strip()]
     footer = [text for number, text in texts if number > main.first]
-    return Columns(np.array(main.rows, dtype=float), header, footer, warnings)
+    return Columns(main.values(), header, footer, warnings)
 
 
 def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
@@ -90,7 +120,22 @@ def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
     blocks: list[_Block] = []
     texts: list[tuple[int, str]] = []
     block: _Block | None = None
-    for number, line in enumerate(lines, 1):
+    number, runs_from, window = 0, 0, _FIRST_RUN
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if number > runs_from and _PLAIN_ROW.fullmatch(line):
+            run = _run(lines, number - 1, window)
+            if run is not None:
+                rows, content = run
+                if block is None or (block.width, block.delimiter) != (rows.shape[1], " "):
+                    block = _Block(number, rows.shape[1], " ")
+                    blocks.append(block)
+                block.add_run(number, rows, content)
+                number += len(rows) - 1
+                window = min(2 * window, _LONGEST_RUN)
+                continue
+            runs_from, window = number + _FIRST_RUN, _FIRST_RUN
         text = line.strip("\ufeff\x1a\x00 \t\v\f\r\n\xa0")
         if not text:
             continue
@@ -106,13 +151,34 @@ def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
         if block is None or (block.width, block.delimiter) != (len(values), delimiter):
             block = _Block(number, len(values), delimiter)
             blocks.append(block)
-        block.rows.append(values)
-        block.last = number
+        block.add(number, values)
         if not block.points and any("." in item for item in fields):
             block.points = number
         if not block.commas and any("," in item for item in fields):
             block.commas = number
     return blocks, texts
+
+
+def _run(lines: list[str], start: int, window: int) -> tuple[NDArray[np.float64], str] | None:
+    """Rows of plain numbers from a line on, as many as are alike among the next `window` lines, and their text.
+
+    None for fewer than half of the shortest run: they are read one by one.
+    """
+    width = len(lines[start].split())
+    if width > _MOST_COLUMNS:
+        return None
+    text = "\n".join(lines[start : start + window]) + "\n"
+    alike = _rows_of(width).match(text)
+    count = text.count("\n", 0, alike.end()) if alike else 0
+    if alike is None or count < _FIRST_RUN // 2:
+        return None
+    found = alike.group()
+    return np.fromstring(found, sep=" ").reshape(count, width), found
+
+
+@lru_cache(maxsize=_MOST_COLUMNS)
+def _rows_of(width: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:[ \t]*{_PLAIN}(?:[ \t]+{_PLAIN}){{{width - 1}}}[ \t]*\n)+", re.ASCII)
 
 
 def _fields(text: str) -> tuple[list[str], str]:

@@ -51,7 +51,9 @@ class Scan:
         """
         if self.axis == TWO_THETA:
             return self.positions
-        angles = two_theta_from_q((self.positions / (2 * np.pi)) ** 2, wavelength) * np.sign(self.positions)
+        with np.errstate(over="ignore"):  # a number of a damaged file: infinity, which is refused below
+            q = (self.positions / (2 * np.pi)) ** 2
+        angles = two_theta_from_q(q, wavelength) * np.sign(self.positions)
         if not np.isfinite(angles).all():
             most = 2 * np.pi * float(np.sqrt(q_from_two_theta(180.0, wavelength)))
             raise PatternError(
