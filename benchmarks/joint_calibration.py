@@ -234,6 +234,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/joint"))
     parser.add_argument("--write", type=Path, help="the table of constants; nothing is written if omitted")
+    parser.add_argument(
+        "--tested", default="library", choices=("library", "shipped"), help="libraries of the test side"
+    )
     parser.add_argument("--measure", action="store_true", help="do not fit: the shipped constants")
     arguments = parser.parse_args()
     table = copy.deepcopy(constants())
@@ -259,7 +262,7 @@ def main() -> None:
         print_cells(single)
         print_table(single, table, "scans of the fit itself")
         print_table(alone, table, "the same, the shipped library alone")
-    tested = read_rows(arguments.output, "test")
+    tested = read_rows(arguments.output, "test", arguments.tested)
     for kind in ("lab", "ideal"):
         for unknown, name in ((True, "compound not in the libraries"), (False, "compound in the libraries")):
             chosen = [row for row in tested if row.kind == kind and row.unknown == unknown]

@@ -11,8 +11,8 @@
 One JSON line a scan and witness in OUTPUT/SIDE-WITNESS.jsonl; a run goes on where it ended. Structures are of one side
 of the split by reduced formula: the network was trained on none of them. Scans are drawn by place: laboratory scans of
 one phase, ideal patterns, and equal mixtures of two. With libraries, half of the phases are taken out of them
-(every entry of their reduced formula). Minerals are those whose formulas are not on the training side of another
-table; they stay in the shipped library, which holds few of the others.
+(every entry of their reduced formula), or as --taken-out says. Minerals are those whose formulas are not on the
+training side of another table; they stay in the shipped library, which holds few of the others.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joint_witnesses import TAKEN_OUT
 from lattice import standardised
 
 from syngony.absences.ranking import rank_extinction_groups
@@ -172,6 +173,7 @@ def main() -> None:
     parser.add_argument("structures", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/joint"))
     parser.add_argument("--side", default="validation", choices=("validation", "test", "minerals"))
+    parser.add_argument("--taken-out", choices=TAKEN_OUT, help="of the libraries, of all compounds")
     parser.add_argument("--trained", type=Path, help="table of the network's training, for minerals")
     parser.add_argument("--kinds", nargs="+", default=list(SHARES), choices=list(SHARES))
     parser.add_argument("--witness", default="lattice", choices=("lattice", "library", "shipped", "network"))
@@ -200,7 +202,7 @@ def main() -> None:
         from joint_witnesses import library_witness
 
         names = arguments.library if arguments.witness == "library" else []
-        ask = library_witness(names, taken_out=arguments.side != "minerals")
+        ask = library_witness(names, arguments.taken_out or ("none" if arguments.side == "minerals" else "half"))
     if (arguments.side == "minerals") != (arguments.trained is not None):
         parser.error("--side minerals needs --trained, and no other side takes it")
     places = range(part, arguments.count, parts)

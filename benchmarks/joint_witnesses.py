@@ -12,6 +12,8 @@ from syngony.inference import Network
 from syngony.library.exclusion import Exclusion
 from syngony.library.match import match, open_libraries
 
+TAKEN_OUT = ("none", "half", "all")
+
 
 def network_witness(model: str) -> Callable[[Any], dict[str, Any]]:
     """Systems and space groups by a network."""
@@ -28,13 +30,13 @@ def network_witness(model: str) -> Callable[[Any], dict[str, Any]]:
     return ask
 
 
-def library_witness(names: list[str], taken_out: bool = True) -> Callable[[Any], dict[str, Any]]:
-    """Known phases; with `taken_out` every second place has its own formula taken out of the libraries."""
+def library_witness(names: list[str], taken_out: str = "half") -> Callable[[Any], dict[str, Any]]:
+    """Known phases; none, half (every second place) or all have their own formula taken out of the libraries."""
     libraries = open_libraries(names or None)
     entries = sum(len(library) for library in libraries)
 
     def ask(scan: Any) -> dict[str, Any]:
-        unknown = taken_out and scan.place % 2 == 1
+        unknown = taken_out == "all" or (taken_out == "half" and scan.place % 2 == 1)
         try:
             phases = match(
                 scan.pattern, libraries, PHASES, without=Exclusion(formulas=[scan.formula]) if unknown else None
