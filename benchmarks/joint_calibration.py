@@ -76,12 +76,21 @@ def fit_cells(rows: list[Row], ridge: float = 2.0, towards: dict[str, float] | N
     return dict(zip([*CELL_FEATURES, "one"], np.round(found.x, 5).tolist(), strict=True))
 
 
-def fit_blank(rows: list[Row]) -> list[float]:
-    """How much commoner each lattice system is, than among all structures, where no cell of the search is right."""
+def fit_blank(rows: list[Row], ridge: float = 5.0) -> list[list[float]]:
+    """How much commoner each lattice system is, than among all structures, where no cell of the search is right.
+
+    A row for each lattice system of the best cell and one for no cell, held near that of all together.
+    """
     prior = np.bincount(LATTICE_OF_GROUP, space_group_frequencies(TYPICAL_VOLUME), len(LATTICE_SYSTEMS))
-    counts = np.bincount([LATTICE_OF_GROUP[r.truth - 1] for r in rows if not r.right.any()], minlength=len(prior))
-    share = (counts + 10.0 * prior) / (counts.sum() + 10.0)
-    return np.round(share / prior, 4).tolist()
+    wrong = [row for row in rows if not row.right.any()]
+    counts = np.zeros((len(prior) + 1, len(prior)))
+    for row in wrong:
+        cells = row.evidence.cells
+        best = LATTICE_SYSTEMS.index(cells[0].cell.cell.lattice_system) if cells else len(prior)
+        counts[best, LATTICE_OF_GROUP[row.truth - 1]] += 1
+    whole = (counts.sum(0) + 10.0 * prior) / (counts.sum() + 10.0)
+    shares = (counts + ridge * whole) / (counts.sum(1, keepdims=True) + ridge)
+    return np.round(shares / prior, 4).tolist()
 
 
 def surprise(rows: list[Row], kinds: tuple[str, ...], table: dict[str, Any]) -> float:

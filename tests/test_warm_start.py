@@ -104,7 +104,8 @@ def test_several_networks_as_one(exported, cache, table, tmp_path):  # noqa: F81
     def logits(network):
         return network._session.run(None, {"pattern": inputs})[0]
 
-    assert np.allclose(logits(joined), 0.5 * (logits(exported) + logits(second)), atol=1e-5)
+    assert np.allclose(logits(joined), 0.5 * (logits(exported) + logits(second)), atol=5e-3)  # half precision
+    assert joined.path.stat().st_size < 0.7 * (exported.path.stat().st_size + second.path.stat().st_size)
     assert joined.card["parameters"] == 2 * exported.card["parameters"]
     assert [one["sha256"] for one in joined.card["members"]] == [n.card["sha256"] for n in (exported, second)]
     assert joined.card["temperature"] > 0

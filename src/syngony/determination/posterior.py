@@ -81,10 +81,13 @@ def lattice_likelihood(
 
     Args:
         cells: with their features and absences.
-        table: of constants; its ``blank`` are (7,) factors on lattice systems where no cell is right.
+        table: of constants; its ``blank`` are (8, 7) factors on lattice systems where no cell is right, by the lattice
+            system of the best cell or, last, where there is none: a pseudo-cubic cell hides other symmetries than a
+            triclinic one.
     """
     shares, none = cell_shares([one.features for one in cells], table)
-    blank = np.array(table["blank"])[LATTICE_OF_GROUP]
+    best = LATTICE_SYSTEMS.index(cells[0].cell.cell.lattice_system) if cells else len(LATTICE_SYSTEMS)
+    blank = np.array(table["blank"][best])[LATTICE_OF_GROUP]
     total = none * _normal(space_group_frequencies(TYPICAL_VOLUME) * blank)
     parts = np.array([share * groups_of_cell(one) for one, share in zip(cells, shares, strict=True)])
     parts = parts.reshape(-1, N_GROUPS)

@@ -29,7 +29,7 @@ class CurveWriter(Callback):
         row = {"epoch": str(trainer.current_epoch + 1)}
         row |= {name: f"{float(value):.6f}" for name, value in trainer.callback_metrics.items() if name in COLUMNS}
         row["learning_rate"] = f"{pl_module.optimizers().param_groups[0]['lr']:.3e}"  # type: ignore[union-attr]
-        row["core_seconds"] = f"{time.process_time() - self._began:.1f}"
+        row["core_seconds"] = f"{time.process_time() - self._began:.2f}"
         if not trainer.is_global_zero:
             return
         # A run that goes on repeats the epoch that was broken off: its old row, if any, gives way.

@@ -23,6 +23,9 @@ WEIGHT_SIZE = 0.15
 such weights changes nothing but how far a step of the optimiser goes."""
 
 _MEMBER = "member"
+
+HALF = "/half"
+"""What the name of a weight ends with that is kept in half precision and cast."""
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -50,7 +53,7 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
     members = [one.name.partition("/")[0] for one in graph.initializer if one.name.startswith(_MEMBER)]
     prefix = member_prefix(max(int(name.removeprefix(_MEMBER)) for name in members)) if members else ""
     chosen = [one for one in graph.initializer if one.name.startswith(prefix)]
-    arrays = {one.name.removeprefix(prefix): numpy_helper.to_array(one) for one in chosen}
+    arrays = {one.name.removeprefix(prefix).removesuffix(HALF): _weight(numpy_helper.to_array(one)) for one in chosen}
     folded = [node for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(prefix)]
     layers = [m for m in model.network.modules() if isinstance(m, _CONVOLUTIONS)]
     norms = [m for m in model.network.modules() if isinstance(m, _NORMALISATIONS)]
@@ -72,6 +75,10 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
     for layer, norm in zip(layers, norms, strict=True):
         _resize(layer, norm)
     model.train()  # lightning trains layers in the mode that it finds them in
+
+
+def _weight(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _fill(parameter: Tensor, value: NDArray[np.float32] | None, name: str, path: Path) -> None:
