@@ -251,7 +251,8 @@ def main() -> None:
     table = copy.deepcopy(constants())
     if not arguments.measure:
         rows, shipped = (read_rows(arguments.output, "validation", name) for name in ("library", "shipped"))
-        shipped += read_rows(arguments.output, "minerals", "shipped")
+        # Twice: so that the shipped library, too, holds the phase for half of the scans.
+        shipped += 2 * read_rows(arguments.output, "minerals", "shipped")
         single, alone = ([row for row in some if row.kind != "mixture"] for some in (rows, shipped))
         table.pop("calculated", None)
         scattered, calculated = (
