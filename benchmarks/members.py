@@ -1,4 +1,4 @@
-"""What each member of a joined network is worth, and their mean: on the validation side, in both conditions.
+"""What each member of a joined network is worth, and the mean of some and of all, on the validation side.
 
     python benchmarks/members.py ../shared/data/materials_project.parquet --cache runs/syngony/cache
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import platform
 import time
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,13 @@ def main() -> None:
             parts.append(session.run(None, {"pattern": inputs.numpy()}))
             systems.append(system.numpy())
             groups.append(group.numpy())
-        for number, logits in enumerate(zip(*parts, strict=True)):
-            name = "mean" if number == 0 else f"member {number - 1}"
-            scores = scores_from_logits(np.concatenate(logits))
-            cells.setdefault(name, []).append(told(scores, np.concatenate(systems), np.concatenate(groups)))
+        members = [np.concatenate(logits) for logits in zip(*parts, strict=True)][1:]  # the first is their mean
+        truth = np.concatenate(systems), np.concatenate(groups)
+        for size in range(1, len(members) + 1):
+            for some in combinations(range(len(members)), size):
+                name = f"{'member' if size == 1 else 'mean of'} {', '.join(map(str, some))}"
+                scores = scores_from_logits(np.mean([members[i] for i in some], axis=0))
+                cells.setdefault(name, []).append(told(scores, *truth))
     print(f"{len(rows):,} structures\n\n| | ideal | surprise | lab | surprise |\n|---|---|---|---|---|")
     for name, both in cells.items():
         print(f"| {name} | {' | '.join(both)} |")
