@@ -223,8 +223,10 @@ def _mutated_table(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
             table = table.set_column(place, name, rng.choice(_strange_columns()))
         else:
             rows = [mutated_value(rng, value) for value in table[name].to_pylist()]
+            kind = rng.choice((table.schema.field(place).type, None))
+            kind = None if kind is not None and pa.types.is_map(kind) else kind  # a null in a map ends the process
             try:
-                column = pa.array(rows, rng.choice((table.schema.field(place).type, None)))
+                column = pa.array(rows, kind)
             except (pa.ArrowException, TypeError, ValueError, OverflowError):
                 column = rng.choice(_strange_columns())
             table = table.set_column(place, name, column)

@@ -231,6 +231,16 @@ def test_columns_of_another_type(rows: dict, column: str, value: object, reason:
         read_table(path)
 
 
+def test_symbols_that_are_no_text(rows: dict) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: tables cannot be read")
+    from syngony.diffraction.packed import pack_table
+
+    species = pa.array([[b"\xf5x"] * len(rows["species"][0])], pa.list_(pa.binary())).view(pa.list_(pa.string()))
+    table = pa.table({**rows, "species": species})
+    with pytest.raises(TableError, match="a text in the table is none"):
+        pack_table(table)
+
+
 @pytest.mark.parametrize("column", ["lattice", "species", "frac_coords", "space_group_number"])
 def test_rows_that_lack_something(rows: dict, column: str) -> None:
     from syngony.structure_table import StructureRecord

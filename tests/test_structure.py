@@ -73,6 +73,7 @@ def test_a_mixed_site_is_one_atom_of_its_own_kind():
     [
         ((np.zeros((3, 3)), ["Na"], [[0, 0, 0]]), "volume"),
         ((np.eye(3) * 4, ["Xx"], [[0, 0, 0]]), "unknown element Xx"),
+        ((np.diag([4, 4, 2e4]), ["Na"], [[0, 0, 0]]), "an axis of 2e\\+04 Å: check"),
         ((np.eye(3) * 4, [], np.empty((0, 3))), "no atoms"),
         ((np.eye(3) * 4, ["Na"], [[0, np.nan, 0]]), "NaN"),
         ((np.eye(3) * 4, ["Na", "Cl"], [[0, 0, 0]]), "2 species but 1 positions"),

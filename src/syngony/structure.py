@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from syngony.elements import ELEMENTS
 from syngony.errors import StructureError
 
+MAX_AXIS = 10_000.0
+"""Å, ten times the cell of a virus; the search for symmetry takes seconds where axes are longer still."""
+
 MIN_VOLUME = 1.0
 """Å^3: a cell below this is smaller than any atom."""
 
@@ -61,6 +64,9 @@ class Structure:
         volume = abs(float(np.linalg.det(vectors)))
         if volume < MIN_VOLUME:
             raise StructureError(f"the cell volume is {volume:.3g} Å^3: check the cell lengths and angles")
+        longest = float(np.linalg.norm(vectors, axis=1).max())
+        if longest > MAX_AXIS:
+            raise StructureError(f"an axis of {longest:.4g} Å: check the cell lengths, in Å; the most is {MAX_AXIS:g}")
         symbols = tuple(str(s) for s in species)
         if not symbols:
             raise StructureError("the structure has no atoms")

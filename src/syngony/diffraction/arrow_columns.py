@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from syngony.diffraction.overlaps import crowded_sites
 from syngony.elements import ELEMENT_INDEX
 from syngony.errors import StructureError, TableError
-from syngony.structure import MIN_VOLUME, OCCUPANCY_SLACK, Structure
+from syngony.structure import MAX_AXIS, MIN_VOLUME, OCCUPANCY_SLACK, Structure
 
 
 def pack_columns(table: pa.Table | pa.RecordBatch) -> tuple:
@@ -95,7 +95,11 @@ def _elements(table: pa.Table | pa.RecordBatch) -> tuple[NDArray[np.int16], NDAr
     """Element index of every site, -1 where unknown, and the number of sites of each row."""
     values, lengths = _flat(table, "species")
     encoded = values if isinstance(values, pa.DictionaryArray) else values.dictionary_encode()
-    codes = np.array([ELEMENT_INDEX.get(symbol, -1) for symbol in encoded.dictionary.to_pylist()] + [-1], np.int16)
+    try:
+        symbols = encoded.dictionary.to_pylist()
+    except UnicodeDecodeError as error:  # Arrow does not look whether text is text
+        raise TableError(f"a text in the table is none ({error}): fetch it again") from None
+    codes = np.array([ELEMENT_INDEX.get(symbol, -1) for symbol in symbols] + [-1], np.int16)
     where = pc.fill_null(encoded.indices, len(codes) - 1).to_numpy(zero_copy_only=False)
     return codes[where], lengths
 
@@ -131,5 +135,5 @@ def _vectors(parameters: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
         vectors[:, 0, 0] = a
         vectors[:, 1, 0], vectors[:, 1, 1] = b * cos_g, b * sin_g
         vectors[:, 2, 0], vectors[:, 2, 1], vectors[:, 2, 2] = c_x, c_y, np.sqrt(np.maximum(rest, 0))
-        possible &= a * b * sin_g * vectors[:, 2, 2] >= MIN_VOLUME
+        possible &= (a * b * sin_g * vectors[:, 2, 2] >= MIN_VOLUME) & (lengths <= MAX_AXIS).all(axis=1)
     return vectors, possible
