@@ -1,9 +1,12 @@
 """What makes the network good: one choice changed at a time, at a small budget.
 
-    python benchmarks/network_choices.py ../shared/data/materials_project.parquet -o runs/choices
+    syngony data fetch synthetic -o runs/synthetic.parquet --count 30000
+    python benchmarks/network_choices.py ../shared/data/materials_project.parquet -o runs/choices \\
+        --also runs/synthetic.parquet --measured ../shared/data/measured_patterns.parquet
 
 Every row sees the same structures in the same order and is measured on the same held-out formulas, in ideal and in
-laboratory conditions. Runs resume; finished rows are kept. Prints the table of docs/network.md.
+laboratory conditions, and on measured scans. Runs resume; finished rows are kept. Prints the table of
+docs/network.md.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy as np
 import torch
 
 from syngony.diffraction.laboratory import Laboratory
+from syngony.evaluation import read_labelled_patterns
 from syngony.inference import scores_from_logits
 from syngony.learning.line_cache import JoinedLines, LineCache, Lines, build_line_cache
 from syngony.learning.patterns import RenderedPatterns, Renderer
@@ -115,6 +119,9 @@ FIRST_CHOICES = (
 ROWS = (*CHOICES, *AUGMENTATIONS, *FIRST_CHOICES)
 
 
+SCANS = ("ideal", "lab", "measured")
+
+
 def settings_of(row: Row, patterns: int) -> TrainingSettings:
     """Training settings of a row."""
     base = recipe_settings(row.network, "robust", round(row.budget * patterns))
@@ -129,12 +136,33 @@ def settings_of(row: Row, patterns: int) -> TrainingSettings:
     return replace(base, **(changes | row.settings))
 
 
-def run_row(row: Row, caches: list[LineCache], root: Path, patterns: int, tested: int) -> dict[str, Any]:
+def run_row(row: Row, caches: list[LineCache], arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and test one row, or give its kept result."""
-    place = root / row.name / "result.json"
-    if place.is_file():
-        return json.loads(place.read_text())
-    settings = settings_of(row, patterns)
+    place = arguments.output / row.name / "result.json"
+    result = json.loads(place.read_text()) if place.is_file() else trained(row, caches, arguments)
+    if arguments.measured is not None and "measured" not in result:
+        result["measured"] = on_measured(arguments.output / row.name, arguments.measured)
+    place.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def on_measured(run: Path, table: Path) -> dict[str, float]:
+    """Shares of measured scans that a run's network names rightly."""
+    model = load_run(run, "last")
+    view = view_from_dict(model.settings.view)
+    scans = read_labelled_patterns(table)
+    with torch.inference_mode():
+        logits = np.concatenate([model(torch.from_numpy(view(scan.pattern)[None])).numpy() for scan in scans])
+    systems = scores_from_logits(logits).systems.argmax(1)
+    pairs = zip(systems, logits.argmax(1), scans, strict=True)
+    right = [(SYSTEM_OF_GROUP[scan.space_groups[0] - 1] == s, g + 1 in scan.space_groups) for s, g, scan in pairs]
+    return {"system": float(np.mean([a for a, _ in right])), "space_group": float(np.mean([b for _, b in right]))}
+
+
+def trained(row: Row, caches: list[LineCache], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train a row and test it on held-out structures."""
+    root, tested = arguments.output, arguments.tested
+    settings = settings_of(row, arguments.patterns)
     cache: Lines = caches[0]
     if settings.also_share:
         cache = JoinedLines(caches)
@@ -168,7 +196,6 @@ def run_row(row: Row, caches: list[LineCache], root: Path, patterns: int, tested
         }
     result |= {"tested": len(group), "parameters": sum(p.numel() for p in model.network.parameters())}
     result |= {"settings": asdict(settings), "systems": list(CRYSTAL_SYSTEMS)}
-    place.write_text(json.dumps(result, indent=1))
     return result
 
 
@@ -177,6 +204,7 @@ def main() -> None:
     parser.add_argument("structures", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/choices"))
     parser.add_argument("--also", type=Path, help="a table of synthetic crystals, for the rows that use it")
+    parser.add_argument("--measured", type=Path, help="a table of measured scans")
     parser.add_argument("--cache", type=Path, help="folder of computed lines; OUTPUT/cache if omitted")
     parser.add_argument("--patterns", type=int, default=64_000, help="budget of each row")
     parser.add_argument("--tested", type=int, default=3_000, help="held-out structures, at most")
@@ -188,17 +216,17 @@ def main() -> None:
     results = []
     for row in ROWS:
         if not arguments.rows or row.name in arguments.rows:
-            results.append(run_row(row, caches, arguments.output, arguments.patterns, arguments.tested))
+            results.append(run_row(row, caches, arguments))
             print(json.dumps({k: v for k, v in results[-1].items() if k != "settings"}), flush=True)
     print(
         f"\n{arguments.patterns:,} patterns a row, {results[0]['tested']:,} held-out structures; torch "
         f"{torch.__version__}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}\n"
     )
-    print("| row | what it changes | parameters | ideal: system / space group, % | lab | core s |")
-    print("|---|---|---|---|---|---|")
+    print("| row | what it changes | parameters | ideal: system / space group, % | lab | measured | core s |")
+    print("|---|---|---|---|---|---|---|")
     for r in results:
-        figures = [f"{100 * r[c]['system']:.1f} / {100 * r[c]['space_group']:.1f}" for c in ("ideal", "lab")]
-        cost = f"{r['parameters']:,} | {figures[0]} | {figures[1]} | {r['core_seconds']}"
+        figures = [f"{100 * r[c]['system']:.1f} / {100 * r[c]['space_group']:.1f}" if c in r else "" for c in SCANS]
+        cost = f"{r['parameters']:,} | {' | '.join(figures)} | {r['core_seconds']}"
         print(f"| `{r['name']}` | {r['about']} | {cost} |")
 
 
