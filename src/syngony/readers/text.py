@@ -40,7 +40,7 @@ def read_columns_of_text(text: str) -> list[Scan]:
     """
     if len(text) > _MOST_CHARACTERS:
         raise PatternError(f"{len(text) / 1e6:.0f} MB in columns of text: longer than any powder scan")
-    lines = _END_OF_LINE.split(text)
+    lines = _END_OF_LINE.split(text) if "\r" in text else text.split("\n")
     if len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
         raise PatternError(
             f"{len(lines)} lines of up to {max(map(len, lines))} characters: longer than any powder scan"
