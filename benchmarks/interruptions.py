@@ -16,7 +16,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -25,13 +24,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import syngony
 from syngony.simulation.settings import file_sha256
 
 LINGER = 30.0
@@ -259,11 +256,9 @@ def main() -> None:
             command = commands(inputs, arguments.size)[what]
             killed, ends, seconds = interrupt(command, Path(name) / what, arguments.kills, arguments.earliest)
             print(f"| {what} | {seconds:.1f} | {killed} | {ends} | all |", flush=True)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pyarrow"))
-    print(
-        f"\n{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, seed {seed}, "
-        f"Python {platform.python_version()}, syngony {syngony.__version__}, {packages}"
-    )
+    from footer import footer  # here: tests load this file from another folder
+
+    print(f"\n{footer(f'seed {seed}', ('numpy', 'pyarrow'))}")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from syngony.determination.posterior import (
     LATTICE_OF_GROUP,
     TYPICAL_VOLUME,
     combine,
+    kind_of_best,
     pair_name,
     systems_of,
 )
@@ -85,9 +86,7 @@ def fit_blank(rows: list[Row], ridge: float = 5.0) -> list[list[float]]:
     wrong = [row for row in rows if not row.right.any()]
     counts = np.zeros((len(prior) + 1, len(prior)))
     for row in wrong:
-        cells = row.evidence.cells
-        best = LATTICE_SYSTEMS.index(cells[0].cell.cell.lattice_system) if cells else len(prior)
-        counts[best, LATTICE_OF_GROUP[row.truth - 1]] += 1
+        counts[kind_of_best(row.evidence.cells), LATTICE_OF_GROUP[row.truth - 1]] += 1
     whole = (counts.sum(0) + 10.0 * prior) / (counts.sum() + 10.0)
     shares = (counts + ridge * whole) / (counts.sum(1, keepdims=True) + ridge)
     return np.round(shares / prior, 4).tolist()

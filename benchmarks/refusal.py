@@ -23,7 +23,7 @@ from joint_calibration import area
 from joint_evidence import scans
 
 import syngony
-from syngony.determination import Determiner
+from syngony.determination import Witnesses
 from syngony.diffraction.laboratory import Laboratory
 from syngony.journal import Journal
 from syngony.pattern import Pattern
@@ -64,25 +64,23 @@ def patterns(table: Path, kind: str, number: int) -> Iterator[tuple[int, int | N
         yield scan.place, scan.space_group, pattern
 
 
-def answers(kind: str, arguments: argparse.Namespace, determiner: Determiner) -> list[dict[str, Any]]:
+def answers(kind: str, arguments: argparse.Namespace, witnesses: Witnesses) -> list[dict[str, Any]]:
     """What was said of each scan, from the folder as far as it is there."""
     name = f"{kind}-{arguments.library}"
-    asked = {"kind": kind, "library": arguments.library, "identity": determiner.model, "number": arguments.number}
+    asked = {**witnesses.identity(), "kind": kind, "number": arguments.number}
     journal = Journal(arguments.output / f"{name}.jsonl", asked)
     done = {entry["place"]: entry for entry in journal}
     for place, truth, pattern in patterns(arguments.structures, kind, arguments.number):
         if place in done:
             continue
-        said = determiner(pattern)
-        named = said.crystal_system
+        said = witnesses.loaded()(pattern)
         done[place] = {
             "place": place,
-            "right": truth is not None and named == crystal_system(truth),
-            "abstained": said.abstained,
+            "right": truth is not None and said.crystal_system == crystal_system(truth),
+            "answered": not said.abstained,
             "confident": not said.abstained and said.probability >= CONFIDENT,
             "suspicion": said.suspicion,
             "wavelength": any("wavelength" in reason for reason in said.reasons),
-            "of a tube": min(abs(pattern.wavelength / line - 1.0) for line in TUBE_LINES.values()) < 1e-3,
         }
         journal.add(done[place])
     return [done[place] for place in sorted(done)]
@@ -98,16 +96,16 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     libraries = () if arguments.library == "none" else (arguments.library,)
-    determiner = Determiner("syngony", libraries, clock=time.thread_time)
+    witnesses = Witnesses("syngony", libraries, clock=time.thread_time)
     print(
         "| scans | n | answered, % | with confidence, % | of those right, % | wavelength doubted, % |\n"
         "|---|---|---|---|---|---|"
     )
     told = {}
     for kind in arguments.kinds:
-        told[kind] = some = answers(kind, arguments, determiner)
+        told[kind] = some = answers(kind, arguments, witnesses)
         sure = [one["right"] for one in some if one["confident"]]
-        shares = [100 * np.mean([test(one) for one in some]) for test in (_answered, _confident, _doubted)]
+        shares = [100 * np.mean([one[what] for one in some]) for what in ("answered", "confident", "wavelength")]
         right = f"{100 * np.mean(sure):.0f}" if sure and kind != "hump" else ""
         print(f"| {kind} | {len(some)} | {shares[0]:.0f} | {shares[1]:.1f} | {right} | {shares[2]:.0f} |", flush=True)
     if {"single", "mixture"} <= set(told):
@@ -116,18 +114,6 @@ def main() -> None:
         mixed = np.arange(len(both)) >= len(told["single"])
         print(f"\nArea under the ROC curve of suspicion, mixtures against single phases: {area(score, mixed):.3f}")
     print(f"\n{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, syngony {syngony.__version__}")
-
-
-def _answered(one: dict[str, Any]) -> bool:
-    return not one["abstained"]
-
-
-def _confident(one: dict[str, Any]) -> bool:
-    return one["confident"]
-
-
-def _doubted(one: dict[str, Any]) -> bool:
-    return one["wavelength"]
 
 
 if __name__ == "__main__":

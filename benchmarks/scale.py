@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import random
 import shutil
 import signal
@@ -24,14 +23,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from footer import footer, load_now
 
-import syngony
 from syngony.simulation.run import Simulation, simulate_table
 from syngony.simulation.settings import Settings
 from syngony.whole_files import write_text
@@ -252,12 +250,7 @@ def main() -> None:
         runs[full] = measured(folder, full, table, settings, workers, interval)
         print(f"{full}: done", flush=True)
     same = report(runs)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("distributed", "numpy", "numba", "pyarrow"))
-    print(
-        f"\n{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}, "
-        f"syngony {syngony.__version__}, {packages}"
-    )
+    print(f"\n{footer(f'{load_now()} at the end', ('distributed', 'numpy', 'numba', 'pyarrow'))}")
     if not same:
         raise SystemExit("the files differ")
 

@@ -13,20 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from footer import footer, load_now
 
-import syngony
 from syngony.simulation.settings import file_sha256
 
 
@@ -147,12 +145,8 @@ def main() -> None:
                 again = folder / f"{conditions}-cluster.parquet"
                 took = on_a_cluster(table, again, conditions, arguments.workers)
                 print(f"  {conditions}, dask, a worker killed, {took:.0f} s: {verdict(output, again)}", flush=True)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "pyarrow"))
-    print(
-        f"\n{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores ({arguments.workers} workers), "
-        f"load {os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}, "
-        f"syngony {syngony.__version__}, {packages}"
-    )
+    about = f"{arguments.workers} workers, {load_now()} at the end"
+    print(f"\n{footer(about, ('numpy', 'numba', 'pyarrow'))}")
 
 
 if __name__ == "__main__":

@@ -9,19 +9,16 @@ The batch is as many text files of 4,001 points, written here by the simulated l
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from footer import footer, load_now
 
-import syngony
 from syngony.readers import read_pattern
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,11 +72,7 @@ def main() -> None:
         raise SystemExit(f"{rows} rows for {arguments.files} files")
     rate = arguments.files / seconds
     print(f"{rows:,} files, network alone, {arguments.workers} workers: {seconds:.1f} s, {rate:.0f} scans a second")
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime"))
-    print(
-        f"\n{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-        f"Python {platform.python_version()}, syngony {syngony.__version__}, {packages}"
-    )
+    print(f"\n{footer(load_now(), ('numpy', 'onnxruntime'))}")
 
 
 if __name__ == "__main__":

@@ -86,12 +86,16 @@ def lattice_likelihood(
             triclinic one.
     """
     shares, none = cell_shares([one.features for one in cells], table)
-    best = LATTICE_SYSTEMS.index(cells[0].cell.cell.lattice_system) if cells else len(LATTICE_SYSTEMS)
-    blank = np.array(table["blank"][best])[LATTICE_OF_GROUP]
+    blank = np.array(table["blank"][kind_of_best(cells)])[LATTICE_OF_GROUP]
     total = none * _normal(space_group_frequencies(TYPICAL_VOLUME) * blank)
     parts = np.array([share * groups_of_cell(one) for one, share in zip(cells, shares, strict=True)])
     parts = parts.reshape(-1, N_GROUPS)
     return total + parts.sum(0), parts, shares
+
+
+def kind_of_best(cells: Sequence[CellEvidence]) -> int:
+    """Index of the best cell's lattice system; one past the last where there is no cell."""
+    return LATTICE_SYSTEMS.index(cells[0].cell.cell.lattice_system) if cells else len(LATTICE_SYSTEMS)
 
 
 def groups_of_cell(one: CellEvidence) -> NDArray[np.float64]:

@@ -128,9 +128,7 @@ def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
             run = _run(lines, number - 1, window)
             if run is not None:
                 rows, content = run
-                if block is None or (block.width, block.delimiter) != (rows.shape[1], " "):
-                    block = _Block(number, rows.shape[1], " ")
-                    blocks.append(block)
+                block = _block_of(blocks, block, number, rows.shape[1], " ")
                 block.add_run(number, rows, content)
                 number += len(rows) - 1
                 window = min(2 * window, _LONGEST_RUN)
@@ -148,15 +146,21 @@ def _blocks(lines: list[str]) -> tuple[list[_Block], list[tuple[int, str]]]:
             texts.append((number, text))
             block = None
             continue
-        if block is None or (block.width, block.delimiter) != (len(values), delimiter):
-            block = _Block(number, len(values), delimiter)
-            blocks.append(block)
+        block = _block_of(blocks, block, number, len(values), delimiter)
         block.add(number, values)
         if not block.points and any("." in item for item in fields):
             block.points = number
         if not block.commas and any("," in item for item in fields):
             block.commas = number
     return blocks, texts
+
+
+def _block_of(blocks: list[_Block], current: _Block | None, number: int, width: int, delimiter: str) -> _Block:
+    """The current block, or a new one where the row of a line is of another width or delimiter."""
+    if current is None or (current.width, current.delimiter) != (width, delimiter):
+        current = _Block(number, width, delimiter)
+        blocks.append(current)
+    return current
 
 
 def _run(lines: list[str], start: int, window: int) -> tuple[NDArray[np.float64], str] | None:
