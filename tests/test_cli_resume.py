@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from conftest import EXAMPLES
 from test_cli_determine import LOGITS, run, write_network
 
 from syngony.determination import Determination, batch
+from syngony.pattern import Pattern
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,9 @@ def scans(tmp_path: Path) -> list[str]:
 
 def broken_off(monkeypatch: pytest.MonkeyPatch, after: int, *arguments: str) -> str:
     """Run the command until so many files are done, then break it off; what it said on stderr."""
-    original, count = batch.determine_file, 0
+    original, count = batch._scans, 0
 
-    def failing(*given: object, **more: object) -> list[Determination]:
+    def failing(*given: object, **more: object) -> list[tuple[str, Pattern | Determination]]:
         nonlocal count
         count += 1
         if count > after:
@@ -39,7 +41,8 @@ def broken_off(monkeypatch: pytest.MonkeyPatch, after: int, *arguments: str) -> 
         return original(*given, **more)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "determine_file", failing)
+        patch.setattr(batch, "_scans", failing)
+        patch.setattr(sys.modules["syngony.cli.determine"], "_TOGETHER", 1)
         result = run(*arguments)
     assert str(result.exception) == "broken off"
     return result.stderr
@@ -47,14 +50,14 @@ def broken_off(monkeypatch: pytest.MonkeyPatch, after: int, *arguments: str) -> 
 
 def looked_at(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[list[str], str]:
     """Names of the files that the command determines, and its stdout."""
-    original, names = batch.determine_file, []
+    original, names = batch._scans, []
 
-    def noting(file: batch.ScanFile, request: batch.Request) -> list[Determination]:
+    def noting(file: batch.ScanFile, request: batch.Request) -> list[tuple[str, Pattern | Determination]]:
         names.append(Path(file.name).name)
         return original(file, request)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "determine_file", noting)
+        patch.setattr(batch, "_scans", noting)
         result = run(*arguments)
     assert result.exit_code == 0, result.stderr
     return names, result.stdout

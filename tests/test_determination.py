@@ -22,7 +22,7 @@ from syngony.determination.verdict import remarks
 from syngony.diffraction.laboratory import Conditions, Laboratory, tube
 from syngony.diffraction.measure import measure
 from syngony.diffraction.phase import Phase
-from syngony.errors import InputError
+from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import extinction_group_of
 from syngony.inference import Scores
 from syngony.pattern import Pattern
@@ -197,3 +197,18 @@ def test_tables_of_groups_agree():
 
 def test_the_constants_say_on_what_they_were_fitted():
     assert "joint_calibration" in constants()["source"]
+
+
+def test_a_network_says_the_same_whatever_it_is_asked_with():
+    """To the last digit: answers do not depend on how files are shared out."""
+    determiner = Determiner(evidence=("network",))
+    scans = [scan_of(name, seed) for seed in (1, 2, 3) for name in ("rutile", "halite")]
+    alone = [determiner.asked([scan])[0] for scan in scans]
+    for together in (2, 3, 6):
+        asked = [one for i in range(0, 6, together) for one in determiner.asked(scans[i : i + together])]
+        assert all((a.space_groups == b.space_groups).all() for a, b in zip(alone, asked, strict=True))
+    empty = Pattern(np.linspace(100, 120, 2001), np.ones(2001), 1.5406)
+    asked = determiner.asked([scans[0], empty, scans[1]])
+    assert isinstance(asked[1], PatternError)
+    assert (asked[2].space_groups == alone[1].space_groups).all()
+    assert Determiner(evidence=("lattice",)).asked(scans[:2]) == [None, None]

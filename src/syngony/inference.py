@@ -93,14 +93,29 @@ class Network:
             raise ModelError(f"{self.path.name}: ONNX Runtime cannot load it ({reason}); export it again") from None
 
     def scores(self, inputs: NDArray[np.float32]) -> Scores:
-        """Probabilities for (n, *view.shape) inputs, calibrated by the card's temperature."""
+        """Probabilities for (n, *view.shape) inputs, calibrated by the card's temperature.
+
+        Of an input the same to the last digit, whatever others it is asked with.
+        """
         name = self._session.get_inputs()[0].name
+        asked = np.ascontiguousarray(inputs, dtype=np.float32)
+        if len(asked) == 1:
+            asked = asked.repeat(2, axis=0)  # ONNX Runtime adds up one alone in another order than it does several
         try:
-            logits = self._session.run(None, {name: np.ascontiguousarray(inputs, dtype=np.float32)})[0]
+            logits = self._session.run(None, {name: asked})[0][: len(inputs)]
         except Exception as error:  # as above
             reason = str(error).splitlines()[0][:120]
             raise ModelError(f"{self.path.name} does not take what its card says ({reason}); export it again") from None
         return scores_from_logits(logits, self.temperature)
+
+    def scores_of_each(self, inputs: NDArray[np.float32]) -> list[Scores]:
+        """`scores`, apart: n of one row."""
+        together = self.scores(inputs)
+        groups = together.space_groups
+        return [
+            Scores(together.systems[i : i + 1], None if groups is None else groups[i : i + 1])
+            for i in range(len(inputs))
+        ]
 
     def scores_in_batches(self, inputs: Iterable[NDArray[np.float32]], size: int = 64) -> Iterator[Scores]:
         """`scores` of a stream of single inputs, some at a time."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from syngony import readers
-from syngony.determination.determiner import Witnesses
+from syngony.determination.determiner import Determiner, Witnesses
 from syngony.determination.preparation import Preparation, Prepared
 from syngony.determination.result import Determination
 from syngony.errors import ParallelError, SyngonyError, reason_of
+from syngony.inference import Scores
 from syngony.parallel import each
 from syngony.pattern import Pattern
 
@@ -66,7 +68,7 @@ class Request:
 
 
 def determine_files(
-    files: Iterable[ScanFile], request: Request, *, workers: int = 0, address: str | None = None
+    files: Iterable[ScanFile], request: Request, *, workers: int = 0, address: str | None = None, together: int = 1
 ) -> Generator[tuple[ScanFile, list[Determination]], None, None]:
     """Each file with one determination a scan, in the order in which they are done.
 
@@ -78,6 +80,7 @@ def determine_files(
         request: what is to be done with each.
         workers: processes; with 0, this one.
         address: of a dask scheduler; its workers are used instead.
+        together: files that are taken at once, which a network alone is faster with.
 
     Raises:
         ParallelError: see `syngony.parallel.each`; a worker of the cluster does not see the files.
@@ -86,17 +89,55 @@ def determine_files(
     shared = address is not None or workers > 0
     if shared:
         request = replace(request, witnesses=request.witnesses.anywhere())
-    work = partial(_determine_shared if address is not None else determine_file, request=request)
-    return each(work, iter(files), workers=workers, address=address)
+    work = partial(_determine_shared if address is not None else _determine_together, request=request)
+    source = iter(files)
+    groups = iter(lambda: list(islice(source, together)), [])
+    for group, answers in each(work, groups, workers=workers, address=address):
+        yield from zip(group, answers, strict=True)
 
 
-def determine_file(file: ScanFile, request: Request) -> list[Determination]:
-    """One determination for each scan of a file."""
+def _determine_together(files: list[ScanFile], request: Request) -> list[list[Determination]]:
+    """One determination for each scan of each file."""
+    determiner = request.witnesses.loaded()
+    read = [_scans(file, request) for file in files]
+    patterns = [scan for scans in read for _, scan in scans if isinstance(scan, Pattern)]
+    asked: Iterator[Scores | Exception | None]
+    try:
+        asked = iter(determiner.asked(patterns))
+    except _FAILURES as error:
+        asked = iter([error] * len(patterns))
+    return [
+        [
+            _determined(name, scan, next(asked), determiner) if isinstance(scan, Pattern) else scan
+            for name, scan in scans
+        ]
+        for scans in read
+    ]
+
+
+def _scans(file: ScanFile, request: Request) -> list[tuple[str, Pattern | Determination]]:
+    """The scans of a file by name, as they are looked at, or what is wrong with them."""
     try:
         patterns = readers.read_patterns(file.place, request.wavelength)
     except _FAILURES as error:
-        return [Determination(file.name, error=reason_of(error))]
-    return [_determine_scan(file, pattern, request) for pattern in patterns]
+        return [(file.name, Determination(file.name, error=reason_of(error)))]
+    scans: list[tuple[str, Pattern | Determination]] = []
+    for pattern in patterns:
+        name = readers.name_in_file(file.name, pattern)
+        try:
+            scans.append((name, request.preparation(pattern).pattern))
+        except _FAILURES as error:
+            scans.append((name, Determination(name, error=reason_of(error))))
+    return scans
+
+
+def _determined(name: str, pattern: Pattern, asked: Scores | Exception | None, determiner: Determiner) -> Determination:
+    try:
+        if isinstance(asked, Exception):
+            raise asked
+        return replace(determiner.verdict(pattern, *determiner.weigh(pattern, scores=asked)), file=name)
+    except _FAILURES as error:
+        return Determination(name, error=reason_of(error))
 
 
 def looked_at(file: ScanFile, request: Request) -> list[tuple[Pattern, Prepared | None]]:
@@ -109,15 +150,6 @@ def looked_at(file: ScanFile, request: Request) -> list[tuple[Pattern, Prepared 
         return []
 
 
-def _determine_scan(file: ScanFile, pattern: Pattern, request: Request) -> Determination:
-    name = readers.name_in_file(file.name, pattern)
-    try:
-        prepared = request.preparation(pattern)
-        return replace(request.witnesses.loaded()(prepared.pattern), file=name)
-    except _FAILURES as error:
-        return Determination(name, error=reason_of(error))
-
-
 def _prepared(pattern: Pattern, request: Request) -> Prepared | None:
     try:
         return request.preparation(pattern)
@@ -125,17 +157,18 @@ def _prepared(pattern: Pattern, request: Request) -> Prepared | None:
         return None
 
 
-def _determine_shared(file: ScanFile, request: Request) -> list[Determination]:
-    """`determine_file` on a worker that sees the file as the machine does that sent it.
+def _determine_shared(files: list[ScanFile], request: Request) -> list[list[Determination]]:
+    """`_determine_together` on a worker that sees the files as the machine does that sent them.
 
     Raises:
         ParallelError: it does not.
     """
     request.witnesses.loaded()  # what is wrong with them is no fault of the file
-    here = ScanFile.of(Path(file.place)).mark
-    if file.mark is not None and (here is None or here[0] != file.mark[0]):
-        raise ParallelError(
-            f"{file.place} is not to be seen on {socket.gethostname()}, or is another file there: workers need a file "
-            "system shared with this machine, mounted at the same path"
-        )
-    return determine_file(file, request)
+    for file in files:
+        here = ScanFile.of(Path(file.place)).mark
+        if file.mark is not None and (here is None or here[0] != file.mark[0]):
+            raise ParallelError(
+                f"{file.place} is not to be seen on {socket.gethostname()}, or is another file there: workers need a "
+                "file system shared with this machine, mounted at the same path"
+            )
+    return _determine_together(files, request)

@@ -11,14 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import syngony
 from syngony.determination.cells import constants
 from syngony.determination.evidence import KINDS, Evidence, gather
 from syngony.determination.posterior import Posterior, combine
 from syngony.determination.result import Determination
 from syngony.determination.verdict import determination_of
-from syngony.errors import InputError
-from syngony.inference import DEFAULT_MODEL, Network
+from syngony.errors import InputError, PatternError
+from syngony.inference import DEFAULT_MODEL, Network, Scores
 from syngony.lattice.search import Clock
 from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
@@ -78,10 +81,43 @@ class Determiner:
         """What is said of a pattern whose evidence was weighed."""
         return determination_of(pattern, evidence, posterior, self.model, "lattice" in self.kinds)
 
-    def weigh(self, pattern: Pattern, without: Exclusion | None = None) -> tuple[Evidence, Posterior]:
-        """The evidence of a pattern and what it adds up to; the libraries as if they had no entry of `without`."""
+    def asked(self, patterns: Sequence[Pattern]) -> list[Scores | PatternError | None]:
+        """What the network says of each, which is faster of some at once than one by one.
+
+        Returns:
+            For each its scores, of one row, or why the network sees nothing of it; None where none is asked.
+        """
+        network = self.network
+        if network is None:
+            return [None] * len(patterns)
+        inputs: dict[int, NDArray[np.float32]] = {}
+        answers: dict[int, Scores | PatternError] = {}
+        for place, pattern in enumerate(patterns):
+            try:
+                inputs[place] = network.view(pattern)
+            except PatternError as error:
+                answers[place] = error
+        if inputs:
+            answers.update(zip(inputs, network.scores_of_each(np.stack(list(inputs.values()))), strict=True))
+        return [answers[place] for place in range(len(patterns))]
+
+    def weigh(
+        self, pattern: Pattern, without: Exclusion | None = None, scores: Scores | None = None
+    ) -> tuple[Evidence, Posterior]:
+        """The evidence of a pattern and what it adds up to.
+
+        Args:
+            pattern: the scan.
+            without: the libraries are asked as if they had no such entry.
+            scores: of the network, where it was `asked` already.
+
+        Raises:
+            PatternError: the network sees nothing of the scan.
+        """
+        if scores is None and self.network is not None:
+            scores = self.network.scores(self.network.view(pattern)[None])
         evidence = gather(
-            pattern, self.network, self.libraries, self.time_budget, "lattice" in self.kinds, without, self.clock
+            pattern, scores, self.libraries, self.time_budget, "lattice" in self.kinds, without, self.clock
         )
         return evidence, combine(evidence)
 

@@ -13,7 +13,7 @@ from syngony.absences.ranking import rank_extinction_groups
 from syngony.determination.cells import MOST_CELLS, cell_features, cell_shares, constants_for
 from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import ExtinctionGroup
-from syngony.inference import Network, Scores
+from syngony.inference import Scores
 from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern
 from syngony.lattice.search import Clock
 from syngony.library.exclusion import Exclusion
@@ -76,28 +76,24 @@ class Evidence:
 
 def gather(
     pattern: Pattern,
-    network: Network | None,
+    scores: Scores | None,
     libraries: Sequence[Library] | None,
     time_budget: float | None,
     lattice: bool = True,
     without: Exclusion | None = None,
     clock: Clock = time.perf_counter,
 ) -> Evidence:
-    """Ask each witness for itself.
+    """Ask each witness for itself; the network, which is asked of many at once, was asked before.
 
     Args:
         pattern: the scan.
-        network: None not to ask one.
+        scores: of the network, of one row; None where it was not asked.
         libraries: None not to ask them.
         time_budget: seconds of the lattice search.
         lattice: False not to search one.
         without: entries of the libraries to pass over.
         clock: of the budget: see `syngony.lattice.search.SearchSettings`.
-
-    Raises:
-        PatternError: the network sees nothing of the scan.
     """
-    scores = network.scores(network.view(pattern)[None]) if network is not None else None
     notes: list[str] = []
     indexing: Indexing | None = None
     cells: tuple[CellEvidence, ...] = ()

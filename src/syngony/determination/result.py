@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -74,7 +74,8 @@ class Determination:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return asdict(self)
+        values = {one.name: getattr(self, one.name) for one in fields(self)}  # `asdict` copies all that is in them
+        return {**values, "space_groups": tuple(vars(group) for group in self.space_groups)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Determination:

@@ -186,30 +186,20 @@ def _answer(determiner: Determiner, place: int, item: LabelledPattern | str) -> 
 
 def _by_network_alone(determiner: Determiner, chunk: _Chunk) -> Iterator[Answer]:
     """In one batch: some three hundred patterns a second."""
-    assert determiner.network is not None
-    seen: list[tuple[int, LabelledPattern]] = []
-    inputs: list[np.ndarray] = []
+    asked = iter(determiner.asked([item.pattern for item in chunk.items if not isinstance(item, str)]))
     for place, item in zip(chunk.places, chunk.items, strict=True):
         if isinstance(item, str):
             yield Answer(place, "", skipped=item)
             continue
-        try:
-            inputs.append(determiner.network.view(item.pattern))
-        except (StructureError, PatternError) as error:
-            yield Answer(place, "", skipped=str(error))
-            continue
-        seen.append((place, item))
-    if inputs:
-        scores = determiner.network.scores(np.stack(inputs))
-        for row, (place, item) in enumerate(seen):
-            yield _of_scores(place, item, scores, row)
+        scores = next(asked)
+        yield _of_scores(place, item, scores) if isinstance(scores, Scores) else Answer(place, "", skipped=str(scores))
 
 
-def _of_scores(place: int, item: LabelledPattern, scores: Scores, row: int) -> Answer:
-    systems = tuple(scores.systems[row].tolist())
+def _of_scores(place: int, item: LabelledPattern, scores: Scores) -> Answer:
+    systems = tuple(scores.systems[0].tolist())
     lists: tuple[Any, Any] = ((), ())
     if scores.space_groups is not None:
-        lists = _listed(Posterior(scores.space_groups[row], np.empty(0), np.empty(0), {}))
+        lists = _listed(Posterior(scores.space_groups[0], np.empty(0), np.empty(0), {}))
     sure = max(systems) >= constants()["refusal"]["least"]
     return Answer(
         place, item.pattern.name, item.space_groups, item.kin, item.sites, 0, systems, *lists, not sure, "impression"

@@ -20,6 +20,7 @@ from syngony.errors import ModelError
 from syngony.inference import Network
 from syngony.learning.calibration import collect_logits, fit_temperature
 from syngony.learning.patterns import RenderedPatterns, Renderer
+from syngony.learning.planes import as_planes
 from syngony.learning.recipes import CALIBRATION_SEED, lines_seen
 from syngony.learning.split import sides_of
 from syngony.learning.warm_start import HALF, member_prefix
@@ -66,6 +67,7 @@ def join(networks: Sequence[Network], output: Path, structures: Path, cache: Pat
     ]
     whole = helper.make_graph(nodes, "ensemble", ends[:1], ends[1:], initial)
     model = helper.make_model(whole, opset_imports=parts[0].opset_import, ir_version=parts[0].ir_version)
+    as_planes(model)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
     with whole_file(output) as partial:

@@ -19,6 +19,7 @@ from syngony.errors import ModelError
 from syngony.inference import CARD_FORMAT, Network
 from syngony.learning.calibration import read_temperature
 from syngony.learning.classifier import Classifier
+from syngony.learning.planes import as_planes
 from syngony.learning.settings import TrainingSettings
 from syngony.learning.training import load_run
 from syngony.views import view_from_dict
@@ -67,6 +68,8 @@ def _example(model: Classifier) -> torch.Tensor:
 
 
 def _write_onnx(model: Classifier, path: Path) -> None:
+    import onnx
+
     torch.onnx.export(
         model,
         (_example(model),),
@@ -77,6 +80,9 @@ def _write_onnx(model: Classifier, path: Path) -> None:
         opset_version=OPSET,
         dynamo=False,
     )
+    written = onnx.load(str(path))
+    as_planes(written)
+    onnx.save(written, str(path))
 
 
 def _card(model: Classifier, output: Path, run: Path, digest: str) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
             _fill(parameter, state.get(name), name, path)
     for node, layer, norm in zip(folded, layers, norms, strict=True):
         weight, bias = (arrays[name.removeprefix(prefix)] for name in node.input[1:3])
+        if isinstance(layer, nn.Conv1d) and weight.ndim == 4:
+            weight = weight[:, :, 0]  # `as_planes`
         _fill(layer.weight, weight, "a convolution", path)
         _pass_through(norm, bias, path)
     _take_statistics(model, norms, batches)

@@ -66,7 +66,7 @@ def read_patterns(path: str | Path, wavelength: float | str | None = None) -> li
     if not patterns:
         raise failures[0][1]
     left_out = [f"scan {number} of {len(scans)} is left out: {error}" for number, error in failures]
-    return [_warned(pattern, *left_out) for pattern in patterns]
+    return [_warned(pattern, *left_out) for pattern in patterns] if left_out else patterns
 
 
 def name_in_file(path: str | Path, pattern: Pattern) -> str:

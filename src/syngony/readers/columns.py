@@ -21,8 +21,8 @@ _NOT_A_NUMBER = re.compile(
     r"[-+]?(?:nan(?:q|s|\(.*\))?|inf(?:inity)?|1\.#\w+|#n/?a|#[a-z]+[!?]|#div/0!|n/?a)", re.IGNORECASE
 )
 _FORTRAN = str.maketrans("dD,", "ee.")
-_PLAIN = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"  # of `_NUMBER`, what needs no translation
-_PLAIN_ROW = re.compile(rf"[ \t]*{_PLAIN}(?:[ \t]+{_PLAIN})+[ \t]*", re.ASCII)
+_PLAIN = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?+\d++)?+"  # of `_NUMBER`, what needs no translation
+_PLAIN_ROW = re.compile(rf"[ \t]*+{_PLAIN}(?:[ \t]++{_PLAIN})++[ \t]*+", re.ASCII)
 _FIRST_RUN, _LONGEST_RUN = 64, 65_536  # lines that are read at once
 _MOST_COLUMNS = 8  # of lines that are read at once
 
@@ -182,7 +182,8 @@ def _run(lines: list[str], start: int, window: int) -> tuple[NDArray[np.float64]
 
 @lru_cache(maxsize=_MOST_COLUMNS)
 def _rows_of(width: int) -> re.Pattern[str]:
-    return re.compile(rf"(?:[ \t]*{_PLAIN}(?:[ \t]+{_PLAIN}){{{width - 1}}}[ \t]*\n)+", re.ASCII)
+    row = r"[ \t]++".join([_PLAIN] * width)
+    return re.compile(rf"(?:[ \t]*+{row}[ \t]*+\n)++", re.ASCII)
 
 
 def _fields(text: str) -> tuple[list[str], str]:

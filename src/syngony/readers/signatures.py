@@ -58,18 +58,19 @@ _PACKED: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf", "7z"),
 )
 _XRDML = re.compile(r"<(?:\w{1,40}:)?xrdMeasurement")
-_TEXT: tuple[tuple[re.Pattern[str], Callable[[str], list[Scan]]], ...] = tuple(
-    (re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), read)
-    for pattern, read in (
-        (r"\A\s*(?:\{\s*[\"}]|\[\s*[\[{\"\d\]-])", exchange.read_json),
-        (r"^\*RAS_(?:DATA|HEADER|INT)_START", rigaku.read_ras),
-        (r"^\*(?:TYPE|START|COUNT|GROUP_COUNT)\s*=", rigaku.read_asc),
-        (r"^_(?:FILEVERSION|DRIVE|STEPSIZE)\s*=|^_(?:2THETA)?(?:COUNTS|CPS)\s*$", uxd.read_uxd),
-        (r"^##\s*(?:JCAMP-?DX|TITLE|XYPOINTS|XYDATA)\s*=", exchange.read_jcamp),
-        (r"^[ \t]*BANK\s+\d+\s+\d+", gsas.read_gsas),
-        (r"^data_\S*[ \t]*$(?=[\s\S]*^(?:loop_|_[a-z]))", powder_cif.read_powder_cif),
+_TEXT: tuple[tuple[str, re.Pattern[str], Callable[[str], list[Scan]]], ...] = tuple(
+    (part, re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), read)
+    for part, pattern, read in (
+        ("", r"\A\s*(?:\{\s*[\"}]|\[\s*[\[{\"\d\]-])", exchange.read_json),
+        ("*", r"^\*RAS_(?:DATA|HEADER|INT)_START", rigaku.read_ras),
+        ("*", r"^\*(?:TYPE|START|COUNT|GROUP_COUNT)\s*=", rigaku.read_asc),
+        ("_", r"^_(?:FILEVERSION|DRIVE|STEPSIZE)\s*=|^_(?:2THETA)?(?:COUNTS|CPS)\s*$", uxd.read_uxd),
+        ("##", r"^##\s*(?:JCAMP-?DX|TITLE|XYPOINTS|XYDATA)\s*=", exchange.read_jcamp),
+        ("bank", r"^[ \t]*BANK\s+\d+\s+\d+", gsas.read_gsas),
+        ("_", r"^data_\S*[ \t]*$(?=[\s\S]*^(?:loop_|_[a-z]))", powder_cif.read_powder_cif),
     )
 )
+"""A part of the pattern, in small letters, that is found faster than the pattern; the pattern; who reads it."""
 _REFUSED_TEXT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.MULTILINE | re.IGNORECASE | re.DOTALL), name)
     for pattern, name in (
@@ -114,8 +115,9 @@ def read_scans(content: bytes) -> list[Scan]:
     for pattern, name in _REFUSED_TEXT:
         if pattern.search(head):
             raise PatternError(f"{name}, which cannot be read: {_AS_TEXT}")
-    for pattern, read_text in _TEXT:
-        if pattern.search(head):
+    small = head.lower()
+    for part, pattern, read_text in _TEXT:
+        if part in small and pattern.search(head):
             return read_text(decoded)
     return text.read_columns_of_text(decoded)
 
