@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joint_phases import fit_library
+from joint_powers import fit_powers
 from joint_rows import Row, read_rows
 from scipy.optimize import minimize
 
@@ -33,7 +35,6 @@ from syngony.determination.posterior import (
     TYPICAL_VOLUME,
     combine,
     kind_of_best,
-    pair_name,
     systems_of,
 )
 from syngony.determination.refusal import FEATURES as REFUSAL_FEATURES
@@ -92,60 +93,6 @@ def fit_blank(rows: list[Row], ridge: float = 5.0) -> list[list[float]]:
     return np.round(shares / prior, 4).tolist()
 
 
-def surprise(rows: list[Row], kinds: tuple[str, ...], table: dict[str, Any]) -> float:
-    """Mean of minus ln probability of the true system, and half those of extinction group and space group."""
-    total = 0.0
-    for row in rows:
-        groups = combine(row.evidence, kinds, table).space_groups
-        truth = row.truth - 1
-        system = groups[SYSTEM_OF_GROUP[truth] == SYSTEM_OF_GROUP].sum()
-        extinction = groups[EXTINCTION_OF_GROUP[truth] == EXTINCTION_OF_GROUP].sum()
-        logs = np.log(np.maximum([system, extinction, groups[truth]], 1e-6))
-        total -= logs[0] + 0.5 * logs[1] + 0.5 * logs[2]
-    return total / len(rows)
-
-
-def fit_simplex(start: list[float], loss: Any) -> np.ndarray:
-    """The arguments of least loss (Nelder and Mead, 1965)."""
-    found = minimize(loss, np.array(start), method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-4, "maxfev": 160})
-    return np.round(found.x, 4)
-
-
-def fit_powers(rows: list[Row], table: dict[str, Any]) -> None:
-    """Exponents of network and lattice, for either alone and for both."""
-    for network, lattice in ((True, False), (False, True), (True, True)):
-        name = pair_name(network, lattice)
-        kinds = tuple(kind for kind, used in (("network", network), ("lattice", lattice)) if used)
-
-        def loss(x: np.ndarray, name: str = name, kinds: tuple[str, ...] = kinds) -> float:
-            table["powers"][name] = {"network": float(x[0]), "lattice": float(x[1])}
-            return surprise(rows, kinds, table) + 1e-3 * float(x @ x)
-
-        x = fit_simplex([0.9 * network, 0.9 * lattice], loss)
-        table["powers"][name] = {"network": float(x[0]), "lattice": float(x[1])}
-        print(f"{name}: {table['powers'][name]}", flush=True)
-
-
-def fit_library(rows: list[Row], table: dict[str, Any]) -> None:
-    """Slope, offset, power, slip and size of known phases beside the other witnesses."""
-
-    def loss(x: np.ndarray) -> float:
-        rule: dict[str, float] = {
-            "slope": float(x[0]),
-            "offset": float(x[1]),
-            "power": float(x[2]),
-            "slip": float(1.0 / (1.0 + np.exp(-x[3]))),
-            "size": float(x[4]),
-        }
-        table["library"] = rule
-        return surprise(rows, KINDS, table)
-
-    x = fit_simplex([1.0, 0.0, 0.5, -1.5, 0.3], loss)
-    loss(x)
-    table["library"] = {name: round(value, 4) for name, value in table["library"].items()}
-    print(f"library: {table['library']}", flush=True)
-
-
 def fit_posterior(
     rows: list[Row], shipped: list[Row], table: dict[str, Any], towards: dict[str, float] | None = None
 ) -> None:
@@ -153,8 +100,8 @@ def fit_posterior(
     table["cells"] = fit_cells(rows, towards=towards)
     table["blank"] = fit_blank(rows)
     fit_powers(rows, table)
-    if any(row.evidence.phases is not None for row in rows):
-        fit_library(rows + shipped, table)
+    if known := with_phases(rows + shipped):
+        fit_library(known, table)
 
 
 def fit_calculated(rows: list[Row], shipped: list[Row], table: dict[str, Any]) -> None:
@@ -238,9 +185,21 @@ def print_cells(rows: list[Row]) -> None:
             print(f"| {name} | " + " | ".join(f"{100 * share:.0f}" for share in shares) + " |")
 
 
+def read_all(folders: list[Path], side: str, library: str = "library") -> list[Row]:
+    """The rows of several folders."""
+    return [row for folder in folders for row in read_rows(folder, side, library)]
+
+
+def with_phases(rows: list[Row]) -> list[Row]:
+    """Scans of which libraries were asked."""
+    return [row for row in rows if row.evidence.phases is not None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs/joint"))
+    parser.add_argument(
+        "-o", "--output", type=Path, nargs="+", default=[Path("runs/joint")], help="folders of evidence"
+    )
     parser.add_argument("--write", type=Path, help="the table of constants; nothing is written if omitted")
     parser.add_argument(
         "--tested", default="library", choices=("library", "shipped"), help="libraries of the test side"
@@ -249,9 +208,10 @@ def main() -> None:
     arguments = parser.parse_args()
     table = copy.deepcopy(constants())
     if not arguments.measure:
-        rows, shipped = (read_rows(arguments.output, "validation", name) for name in ("library", "shipped"))
-        # Twice: so that the shipped library, too, holds the phase for half of the scans.
-        shipped += 2 * read_rows(arguments.output, "minerals", "shipped")
+        rows, shipped = (read_all(arguments.output, "validation", name) for name in ("library", "shipped"))
+        minerals = read_all(arguments.output, "minerals", "shipped")
+        # So often that the shipped library, too, holds the phase for about half of the scans.
+        shipped += round(len(shipped) / max(len(minerals), 1)) * minerals
         single, alone = ([row for row in some if row.kind != "mixture"] for some in (rows, shipped))
         table.pop("calculated", None)
         scattered, calculated = (
@@ -259,8 +219,8 @@ def main() -> None:
             for wanted in (False, True)
         )
         fit_posterior(*scattered, table)
-        if any(row.evidence.phases is not None for row in rows):
-            fit_refusal(rows, table)
+        if with_phases(rows):
+            fit_refusal(with_phases(rows), table)
         fit_calculated(*calculated, table)
         table["source"] = (
             f"benchmarks/joint_calibration.py on {len(rows)} simulated scans of structures of the Materials Project, "
@@ -269,9 +229,9 @@ def main() -> None:
         if arguments.write:
             arguments.write.write_text(json.dumps(table, indent=1) + "\n")
         print_cells(single)
-        print_table(single, table, "scans of the fit itself")
-        print_table(alone, table, "the same, the shipped library alone")
-    tested = read_rows(arguments.output, "test", arguments.tested)
+        print_table(with_phases(single), table, "scans of the fit itself")
+        print_table(with_phases(alone), table, "the same, the shipped library alone")
+    tested = with_phases(read_all(arguments.output, "test", arguments.tested))
     for kind in ("lab", "ideal"):
         for unknown, name in ((True, "compound not in the libraries"), (False, "compound in the libraries")):
             chosen = [row for row in tested if row.kind == kind and row.unknown == unknown]

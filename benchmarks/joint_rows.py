@@ -40,7 +40,7 @@ class Row:
 
 
 def read_rows(folder: Path, side: str, library: str = "library") -> list[Row]:
-    """All scans of a side that the lattice search and the network were asked about.
+    """All scans of a side that the lattice search and the network were asked about; fewer may have known phases.
 
     Args:
         folder: of `joint_evidence.py`.
@@ -49,8 +49,6 @@ def read_rows(folder: Path, side: str, library: str = "library") -> list[Row]:
     """
     kept = {name: _lines(folder, f"{side}-{name}") for name in ("lattice", "network", library)}
     places = sorted(set(kept["lattice"]) & set(kept["network"] or kept["lattice"]))
-    if kept[library]:
-        places = [place for place in places if place in kept[library]]
     return [_row(*(kept[name].get(place) for name in ("lattice", "network", library))) for place in places]
 
 

@@ -11,10 +11,14 @@ from syngony.determination.cells import CELL_FEATURES, cell_features, cell_share
 from syngony.determination.evidence import Evidence
 from syngony.determination.posterior import (
     EXTINCTION_OF_GROUP,
+    PHASE_FEATURES,
+    POWERS,
     Posterior,
     combine,
     phase_chances,
     pooled,
+    power,
+    power_features,
     systems_of,
 )
 from syngony.determination.refusal import FEATURES, refusal_features
@@ -135,24 +139,33 @@ def test_pooling_is_bayes_when_witnesses_are_independent():
     prior = np.array([0.5, 0.3, 0.2])
     network, lattice = np.array([0.2, 0.2, 0.6]), np.array([0.1, 0.8, 0.1])
     expected = network * lattice / prior
-    found = pooled(network, lattice, prior, {"network": 1.0, "lattice": 1.0})
+    found = pooled(network, lattice, prior, 1.0, 1.0)
     assert found == pytest.approx(expected / expected.sum())
 
 
+def test_a_cell_that_leaves_lines_unexplained_says_less(rutile, everything):
+    cells = everything.weigh(rutile)[0].cells
+    poor = cells[0].features.copy()
+    poor[CELL_FEATURES.index("unexplained")] = 0.0  # half of the intensity is left
+    about, worse = power_features(cells), power_features([replace(cells[0], features=poor)])
+    weights = constants()["powers"]["network+lattice"]["lattice"]
+    assert POWERS[0] <= power(worse, weights) < power(about, weights) <= POWERS[1]
+    assert power(about, dict.fromkeys(about, 1e6)) == POWERS[1]
+    assert power_features(()) == {"no cell": 1.0}
+    assert power({"no cell": 1.0}, {"one": 5.0, "no cell": 0.0}) == 1.0
+
+
 def test_support_raises_a_phase_and_doubt_lowers_it():
-    prior = np.full(230, 1.0 / 230)
-    given, groups = np.array([0.4, 0.2]), np.array([135, 61])
-    rule = {"slope": 1.0, "offset": 0.0, "power": 1.0, "slip": 0.0, "size": 0.5}
-    plain, none = phase_chances(given, groups, prior, prior, 155_038, rule)
+    given, seen = np.array([0.4, 0.2]), np.zeros((2, len(PHASE_FEATURES)))
+    rule = {"slope": 1.0, "offset": 0.0, "power": 1.0, "slip": 0.0, "size": 0.5, **dict.fromkeys(PHASE_FEATURES, -1.0)}
+    plain, none = phase_chances(given, np.zeros(2), seen, 155_038, rule)
     assert plain == pytest.approx(given)
     assert none == pytest.approx(0.4)
-    support = prior.copy()
-    support[135] *= 50.0
-    helped, _ = phase_chances(given, groups, support / support.sum(), prior, 155_038, rule)
-    assert helped[0] > 0.9
-    support[135] = 1e-6
-    assert phase_chances(given, groups, support / support.sum(), prior, 155_038, rule)[0][0] < 0.01
-    assert phase_chances(given, groups, prior, prior, 9_197, rule)[1] > none  # a small library holds it less often
+    assert phase_chances(given, np.log([50.0, 0.8]), seen, 155_038, rule)[0][0] > 0.9
+    assert phase_chances(given, np.log([1e-4, 1.0]), seen, 155_038, rule)[0][0] < 0.01
+    assert phase_chances(given, np.zeros(2), seen, 9_197, rule)[1] > none  # a small library holds it less often
+    seen[0, PHASE_FEATURES.index("missing")] = 1.0
+    assert phase_chances(given, np.zeros(2), seen, 155_038, rule)[0][0] < plain[0]
 
 
 def test_shares_of_cells_and_of_none_sum_to_one(rutile, everything):

@@ -6,7 +6,8 @@ frequent it is. With the share of no cell being right this is a likelihood L(g) 
 
     P(g) ~ network(g)^a (L(g) / prior(g))^b
 
-where a and b (fitted) are below 1 as far as the two witnesses repeat each other. A known phase stands for its own
+where a and b, fitted, are below 1 as far as the two witnesses repeat each other, and depend on how well the best cell
+explains the lines: one that leaves some unexplained says little. A known phase stands for its own
 space group: its odds against nothing in the libraries being right are multiplied by what the other witnesses
 say of that space group. All constants are in ``tables/joint_posterior.json``, fitted by
 ``benchmarks/joint_calibration.py`` on simulated laboratory scans of structures that nothing was trained on.
@@ -22,9 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syngony.determination.cells import cell_shares, constants_for
+from syngony.determination.cells import CELL_FEATURES, cell_shares, constants_for
 from syngony.determination.evidence import CellEvidence, Evidence
 from syngony.extinction_groups import extinction_group_indices, extinction_groups, space_group_frequencies
+from syngony.library.match import KnownPhase
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.unit_cell import LATTICE_SYSTEMS
 
@@ -35,6 +37,12 @@ _INDEX = {group.symbol + group.lattice_system: i for i, group in enumerate(extin
 
 _LEAST = 1e-12
 TYPICAL_VOLUME = 200.0  # Å^3, primitive: where no cell tells
+
+POWER_FEATURES = ("unexplained", "unindexed", "predicted", "lines", "volume", "cubic")
+POWERS = 0.05, 4.5
+"""Least and greatest power of a witness."""
+
+PHASE_FEATURES = ("probability", "distortion", "missing", "unexplained", "unexplained by the cell")
 
 _SMALL_LIBRARY, _LARGE_LIBRARY = 9_197, 155_038
 """Structures of the libraries of the fit. One that is smaller was chosen for the samples at hand: no rule for it."""
@@ -139,8 +147,9 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
     if use["lattice"]:
         lattice, parts, shares = lattice_likelihood(evidence.cells, table)
         witnesses["lattice"] = systems_of(lattice)
-    powers = table["powers"][pair_name(use["network"], use["lattice"])]
-    others = pooled(network if use["network"] else prior, lattice, prior, powers)
+    weights = table["powers"][pair_name(use["network"], use["lattice"])]
+    about = power_features(evidence.cells)
+    others = pooled(network if use["network"] else prior, lattice, prior, *(power(about, w) for w in weights.values()))
     chances = np.empty(0)
     total = others
     if use["library"] and evidence.phases:
@@ -148,7 +157,9 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
         numbers = np.array([p.space_group - 1 for p in first], dtype=int)
         given = np.array([p.probability for p in first])
         support = others if use["network"] or use["lattice"] else prior
-        found, none = phase_chances(given, numbers, support, prior, evidence.entries, table["library"])
+        seen = phase_features(first, evidence.cells if use["lattice"] else ())
+        support_of = np.log(np.maximum(support[numbers], 1e-9) / prior[numbers])
+        found, none = phase_chances(given, support_of, seen, evidence.entries, table["library"])
         total = none * others + np.bincount(numbers, found, N_GROUPS) * (1.0 - table["library"]["slip"])
         total += table["library"]["slip"] * found.sum() * others
         witnesses["library"] = systems_of(np.bincount(numbers, given, N_GROUPS) + max(0.0, 1.0 - given.sum()) * prior)
@@ -162,20 +173,53 @@ def pair_name(network: bool, lattice: bool) -> str:
     return "+".join(name for name, used in (("network", network), ("lattice", lattice)) if used) or "prior"
 
 
+def power_features(cells: Sequence[CellEvidence]) -> dict[str, float]:
+    """On what the powers depend: some of `CELL_FEATURES` of the best cell, or that there is none."""
+    if not cells:
+        return {"no cell": 1.0}
+    of_best = dict(zip(CELL_FEATURES, cells[0].features.tolist(), strict=True))
+    return {"one": 1.0, **{name: of_best[name] for name in POWER_FEATURES}}
+
+
+def power(about: dict[str, float], weights: dict[str, float]) -> float:
+    """The power of a witness: the exponential of a weighted sum, within `POWERS`."""
+    low, high = (math.log(end) for end in POWERS)
+    return math.exp(min(max(sum(weights.get(name, 0.0) * value for name, value in about.items()), low), high))
+
+
 def pooled(
-    network: NDArray[np.float64], lattice: NDArray[np.float64], prior: NDArray[np.float64], powers: dict[str, float]
+    network: NDArray[np.float64], lattice: NDArray[np.float64], prior: NDArray[np.float64], a: float, b: float
 ) -> NDArray[np.float64]:
     """(230,) network^a (lattice / prior)^b, normalised."""
-    ratio = np.maximum(lattice, _LEAST * prior) / prior
-    log = powers["network"] * np.log(np.maximum(network, _LEAST)) + powers["lattice"] * np.log(ratio)
+    log = a * np.log(np.maximum(network, _LEAST)) + b * log_ratio(lattice, prior)
     return _normal(np.exp(log - log.max()))
+
+
+def log_ratio(lattice: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(230,) logarithm of how much likelier the lattice search makes each space group than it is of itself."""
+    return np.log(np.maximum(lattice, _LEAST * prior) / prior)
+
+
+def phase_features(phases: Sequence[KnownPhase], cells: Sequence[CellEvidence]) -> NDArray[np.float64]:
+    """(k, len(PHASE_FEATURES)) how known phases fit, in numbers near 1 or below, and how the best cell does."""
+    of_cell = float(cells[0].features[CELL_FEATURES.index("unexplained")]) if cells else 0.0
+    fits = [
+        (
+            p.probability,
+            20.0 * min(p.distortion, 0.05),
+            p.missing,
+            math.log(0.01 + max(p.unexplained, 0.0)) / 4.0,
+            of_cell,
+        )
+        for p in phases
+    ]
+    return np.array(fits).reshape(-1, len(PHASE_FEATURES))
 
 
 def phase_chances(
     given: NDArray[np.float64],
-    groups: NDArray[np.int64],
     support: NDArray[np.float64],
-    prior: NDArray[np.float64],
+    seen: NDArray[np.float64],
     entries: int,
     rule: dict[str, float],
 ) -> tuple[NDArray[np.float64], float]:
@@ -183,18 +227,23 @@ def phase_chances(
 
     Args:
         given: (k,) probabilities by the libraries alone.
-        groups: (k,) space group indices.
-        support: (230,) by all other evidence.
-        prior: (230,).
+        support: (k,) logarithms of how much likelier other evidence makes the phases' space groups.
+        seen: (k, len(PHASE_FEATURES)), see `phase_features`.
         entries: structures in the libraries: a large one is likelier to hold the sample.
-        rule: slope and offset on the logit of `given`, power on the support, and on the number of entries.
+        rule: slope and offset on the logit of `given`, power on the support, size on the number of entries, and
+            weights of `PHASE_FEATURES`.
     """
     none = max(1.0 - float(given.sum()), 1e-4)
     log_odds = rule["slope"] * np.log(np.maximum(given, 1e-6) / none) + rule["offset"]
-    log_odds += rule["size"] * math.log(min(max(entries, _SMALL_LIBRARY), _LARGE_LIBRARY) / _LARGE_LIBRARY)
-    log_odds += rule["power"] * np.log(np.maximum(support[groups], 1e-9) / prior[groups])
+    log_odds += rule["size"] * size_of_libraries(entries) + rule["power"] * support
+    log_odds += seen @ np.array([rule[name] for name in PHASE_FEATURES])
     odds = np.exp(np.clip(log_odds, -30.0, 30.0))
     return odds / (1.0 + odds.sum()), 1.0 / (1.0 + float(odds.sum()))
+
+
+def size_of_libraries(entries: int) -> float:
+    """Logarithm of the number of structures beside that of the large library of the fit, within the two of it."""
+    return math.log(min(max(entries, _SMALL_LIBRARY), _LARGE_LIBRARY) / _LARGE_LIBRARY)
 
 
 def _groups_of_scores(
