@@ -32,6 +32,7 @@ from syngony.determination.evidence import KINDS
 from syngony.determination.posterior import (
     EXTINCTION_OF_GROUP,
     LATTICE_OF_GROUP,
+    POWER_FEATURES,
     TYPICAL_VOLUME,
     combine,
     kind_of_best,
@@ -94,23 +95,31 @@ def fit_blank(rows: list[Row], ridge: float = 5.0) -> list[list[float]]:
 
 
 def fit_posterior(
-    rows: list[Row], shipped: list[Row], table: dict[str, Any], towards: dict[str, float] | None = None
+    rows: list[Row],
+    shipped: list[Row],
+    table: dict[str, Any],
+    towards: dict[str, float] | None = None,
+    features: tuple[str, ...] = (),
 ) -> None:
     """All constants but those of refusal, on scans of one kind, which asked all libraries and the shipped one."""
     table["cells"] = fit_cells(rows, towards=towards)
     table["blank"] = fit_blank(rows)
-    fit_powers(rows, table)
+    fit_powers(rows, table, features)
     if known := with_phases(rows + shipped):
         fit_library(known, table)
 
 
 def fit_calculated(rows: list[Row], shipped: list[Row], table: dict[str, Any]) -> None:
-    """The constants that calculated scans have of their own, near those of the others."""
+    """The constants that calculated scans have of their own, near those of the others.
+
+    What the best cell leaves unexplained is a defect of the cell there. In a measured scan it may as well be another
+    phase, noise, or a line that was missed: powers that depend on it are no better on laboratory scans.
+    """
     own = copy.deepcopy(table)
     bare = [
         [replace(row, evidence=replace(row.evidence, calculated=False)) for row in some] for some in (rows, shipped)
     ]
-    fit_posterior(*bare, own, towards=table["cells"])
+    fit_posterior(*bare, own, towards=table["cells"], features=POWER_FEATURES)
     table["calculated"] = {name: own[name] for name in ("cells", "blank", "powers", "library")}
 
 

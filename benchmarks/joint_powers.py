@@ -87,15 +87,32 @@ def loss(weights: NDArray[np.float64], pool: Pool) -> float:
     return float(-(logs[0] + 0.5 * logs[1] + 0.5 * logs[2]).mean() + RIDGE * (free**2).sum() / len(each))
 
 
-def fit_powers(rows: list[Row], table: dict[str, Any]) -> None:
-    """Weights of the powers of network and lattice, for either alone and for both."""
+def fit_powers(rows: list[Row], table: dict[str, Any], features: tuple[str, ...] = ()) -> None:
+    """Weights of the powers of network and lattice, for either alone and for both.
+
+    Args:
+        rows: scans of the fit.
+        table: of constants; those of the powers are written.
+        features: of `POWER_FEATURES`, on which the powers are to depend.
+    """
+    used = np.flatnonzero(np.tile([name in ("one", "no cell", *features) for name in _NAMES], 2))
     for network, lattice in ((True, False), (False, True), (True, True)):
         pool = gathered(rows, table, network, lattice)
-        found = minimize(loss, np.full(2 * len(_NAMES), 0.0), args=(pool,), method="L-BFGS-B")
-        given = found.x.reshape(2, -1)
+
+        def of_used(x: NDArray[np.float64], pool: Pool = pool) -> float:
+            return loss(_spread(x, used), pool)
+
+        found = minimize(of_used, np.zeros(len(used)), method="L-BFGS-B")
+        given = _spread(found.x, used).reshape(2, -1)
         given[:, 0] -= given @ pool.means
         table["powers"][pair_name(network, lattice)] = {
-            witness: dict(zip(_NAMES, np.round(w, 4).tolist(), strict=True))
+            witness: {name: value for name, value in zip(_NAMES, np.round(w, 4).tolist(), strict=True) if value}
             for witness, w in zip(("network", "lattice"), given, strict=True)
         }
     print(f"powers: {table['powers']['network+lattice']}", flush=True)
+
+
+def _spread(x: NDArray[np.float64], used: NDArray[np.int64]) -> NDArray[np.float64]:
+    weights = np.zeros(2 * len(_NAMES))
+    weights[used] = x
+    return weights
