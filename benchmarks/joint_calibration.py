@@ -1,8 +1,14 @@
 """Fit the constants of the joint posterior and of refusal; measure what each witness adds.
 
-    python benchmarks/joint_evidence.py ... --side validation       (all four witnesses, for the fit)
-    python benchmarks/joint_evidence.py ... --side test             (for the table)
-    python benchmarks/joint_calibration.py -o runs/joint --write src/syngony/tables/joint_posterior.json
+    python benchmarks/joint_evidence.py STRUCTURES -o runs/joint --kinds lab mixture --count 1700
+    python benchmarks/joint_evidence.py STRUCTURES -o runs/joint-ideal --kinds ideal --count 3000
+    python benchmarks/joint_evidence.py MINERALS -o runs/joint --side minerals --trained STRUCTURES --kinds lab ideal \
+        --count 1400
+    python benchmarks/joint_calibration.py -o runs/joint runs/joint-ideal \
+        --write src/syngony/tables/joint_posterior.json
+
+after each of the first three for the witnesses lattice, network, library (but of minerals; of 1,200 ideal patterns) and
+shipped, as the head of `joint_evidence.py` says; and for the table with --side test.
 
 Only simulated scans are used, of structures whose formulas the network was not trained on; the table is of other
 formulas than the fit. No measured scan is read.
