@@ -50,6 +50,9 @@ from syngony.extinction_groups import space_group_frequencies
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.unit_cell import LATTICE_SYSTEMS
 
+HARDLY_KNOWN = 0.8
+"""Of structures of the Materials Project, those that the shipped library does not hold less those that it does."""
+
 SINGLES_REFUSED = 0.05
 """Share of single-phase laboratory scans that the operating point of refusal gives up."""
 
@@ -205,6 +208,16 @@ def read_all(folders: list[Path], side: str, library: str = "library") -> list[R
     return [row for folder in folders for row in read_rows(folder, side, library)]
 
 
+def balanced(minerals: list[Row], others: list[Row]) -> list[Row]:
+    """Minerals, so often that the shipped library, too, holds the phase for half of the scans of each kind."""
+    many = []
+    for kind in ("lab", "ideal"):
+        known = [row for row in minerals if row.kind == kind]
+        wanted = HARDLY_KNOWN * sum(row.kind == kind for row in others)
+        many += round(wanted / max(len(known), 1)) * known
+    return many
+
+
 def with_phases(rows: list[Row]) -> list[Row]:
     """Scans of which libraries were asked."""
     return [row for row in rows if row.evidence.phases is not None]
@@ -224,9 +237,7 @@ def main() -> None:
     table = copy.deepcopy(constants())
     if not arguments.measure:
         rows, shipped = (read_all(arguments.output, "validation", name) for name in ("library", "shipped"))
-        minerals = read_all(arguments.output, "minerals", "shipped")
-        # So often that the shipped library, too, holds the phase for about half of the scans.
-        shipped += round(len(shipped) / max(len(minerals), 1)) * minerals
+        shipped += balanced(read_all(arguments.output, "minerals", "shipped"), shipped)
         single, alone = ([row for row in some if row.kind != "mixture"] for some in (rows, shipped))
         table.pop("calculated", None)
         scattered, calculated = (
