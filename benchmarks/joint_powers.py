@@ -56,7 +56,8 @@ def gathered(rows: list[Row], table: dict[str, Any], network: bool, lattice: boo
     prior = prior / prior.sum()
     said = [row.evidence.scores.space_groups[0] if network else prior for row in rows]  # type: ignore[union-attr,index]
     found = [lattice_likelihood(row.evidence.cells, table)[0] if lattice else prior for row in rows]
-    about = np.array([[power_features(row.evidence.cells).get(name, 0.0) for name in _NAMES] for row in rows])
+    seen = [power_features(row.evidence.cells) if lattice else {"one": 1.0} for row in rows]
+    about = np.array([[features.get(name, 0.0) for name in _NAMES] for features in seen])
     with_cell = about[:, 0] > 0
     means = np.where(np.arange(len(_NAMES)) < 2, 0.0, about[with_cell].mean(0))
     about[with_cell] -= means
@@ -95,11 +96,12 @@ def fit_powers(rows: list[Row], table: dict[str, Any], features: tuple[str, ...]
         table: of constants; those of the powers are written.
         features: of `POWER_FEATURES`, on which the powers are to depend.
     """
-    used = np.flatnonzero(np.tile([name in ("one", "no cell", *features) for name in _NAMES], 2))
     for network, lattice in ((True, False), (False, True), (True, True)):
+        names = ("one", "no cell", *features) if lattice else ("one",)
+        used = np.flatnonzero(np.tile([name in names for name in _NAMES], 2))
         pool = gathered(rows, table, network, lattice)
 
-        def of_used(x: NDArray[np.float64], pool: Pool = pool) -> float:
+        def of_used(x: NDArray[np.float64], pool: Pool = pool, used: NDArray[np.int64] = used) -> float:
             return loss(_spread(x, used), pool)
 
         found = minimize(of_used, np.zeros(len(used)), method="L-BFGS-B")

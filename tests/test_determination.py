@@ -148,7 +148,7 @@ def test_a_cell_that_leaves_lines_unexplained_says_less(rutile, everything):
     poor = cells[0].features.copy()
     poor[CELL_FEATURES.index("unexplained")] = 0.0  # half of the intensity is left
     about, worse = power_features(cells), power_features([replace(cells[0], features=poor)])
-    weights = constants()["powers"]["network+lattice"]["lattice"]
+    weights = constants()["calculated"]["powers"]["network+lattice"]["lattice"]
     assert POWERS[0] <= power(worse, weights) < power(about, weights) <= POWERS[1]
     assert power(about, dict.fromkeys(about, 1e6)) == POWERS[1]
     assert power_features(()) == {"no cell": 1.0}
