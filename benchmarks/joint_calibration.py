@@ -245,8 +245,8 @@ def main() -> None:
             for wanted in (False, True)
         )
         fit_posterior(*scattered, table)
-        if with_phases(rows):
-            fit_refusal(with_phases(rows), table)
+        if asked := with_phases(rows):
+            fit_refusal(asked, table)
         fit_calculated(*calculated, table)
         table["source"] = (
             f"benchmarks/joint_calibration.py on {len(rows)} simulated scans of structures of the Materials Project, "

@@ -15,6 +15,8 @@ from syngony.determination.posterior import (
     PHASE_FEATURES,
     TYPICAL_VOLUME,
     combine,
+    log_odds_given,
+    log_support,
     phase_features,
     size_of_libraries,
 )
@@ -61,10 +63,10 @@ def gathered(rows: list[Row], table: dict[str, Any]) -> Known:
         if not first:
             continue
         numbers, given = np.array([p.space_group - 1 for p in first]), np.array([p.probability for p in first])
-        none, many = max(1.0 - float(given.sum()), 1e-4), slice(0, len(first))
+        many = slice(0, len(first))
         there[i, many] = 1.0
-        about[i, many, 0] = np.log(np.maximum(given, 1e-6) / none)
-        about[i, many, 1] = np.log(np.maximum(groups[numbers], 1e-9) / prior[numbers])
+        about[i, many, 0] = log_odds_given(given)
+        about[i, many, 1] = log_support(groups, numbers, prior)
         about[i, many, 2] = size_of_libraries(row.evidence.entries)
         about[i, many, 3:-1] = phase_features(first, row.evidence.cells)
         about[i, many, -1] = 1.0

@@ -149,7 +149,13 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
         witnesses["lattice"] = systems_of(lattice)
     weights = table["powers"][pair_name(use["network"], use["lattice"])]
     about = power_features(evidence.cells) if use["lattice"] else {"one": 1.0}
-    others = pooled(network if use["network"] else prior, lattice, prior, *(power(about, w) for w in weights.values()))
+    others = pooled(
+        network if use["network"] else prior,
+        lattice,
+        prior,
+        power(about, weights["network"]),
+        power(about, weights["lattice"]),
+    )
     chances = np.empty(0)
     total = others
     if use["library"] and evidence.phases:
@@ -158,7 +164,7 @@ def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[
         given = np.array([p.probability for p in first])
         support = others if use["network"] or use["lattice"] else prior
         seen = phase_features(first, evidence.cells if use["lattice"] else ())
-        support_of = np.log(np.maximum(support[numbers], 1e-9) / prior[numbers])
+        support_of = log_support(support, numbers, prior)
         found, none = phase_chances(given, support_of, seen, evidence.entries, table["library"])
         total = none * others + np.bincount(numbers, found, N_GROUPS) * (1.0 - table["library"]["slip"])
         total += table["library"]["slip"] * found.sum() * others
@@ -233,12 +239,23 @@ def phase_chances(
         rule: slope and offset on the logit of `given`, power on the support, size on the number of entries, and
             weights of `PHASE_FEATURES`.
     """
-    none = max(1.0 - float(given.sum()), 1e-4)
-    log_odds = rule["slope"] * np.log(np.maximum(given, 1e-6) / none) + rule["offset"]
+    log_odds = rule["slope"] * log_odds_given(given) + rule["offset"]
     log_odds += rule["size"] * size_of_libraries(entries) + rule["power"] * support
     log_odds += seen @ np.array([rule[name] for name in PHASE_FEATURES])
     odds = np.exp(np.clip(log_odds, -30.0, 30.0))
     return odds / (1.0 + odds.sum()), 1.0 / (1.0 + float(odds.sum()))
+
+
+def log_odds_given(given: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k,) logarithms of the odds of known phases against none being right, by the libraries alone."""
+    return np.log(np.maximum(given, 1e-6) / max(1.0 - float(given.sum()), 1e-4))
+
+
+def log_support(
+    others: NDArray[np.float64], groups: NDArray[np.int64], prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(k,) logarithms of how much likelier than of themselves the others' (230,) make the phases' space groups."""
+    return np.log(np.maximum(others[groups], 1e-9) / prior[groups])
 
 
 def size_of_libraries(entries: int) -> float:
