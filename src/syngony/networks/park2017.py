@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from syngony.networks._thinned_means import ThinnedMeans
 from syngony.views import ProfileView
 
 HEADS = ("system", "extinction_group", "space_group")
@@ -50,8 +51,7 @@ class Park2017(nn.Module):
         stages: list[nn.Module] = []
         channels = shape[0]
         for kernel, stride, pool, step in STAGES:
-            stages += [SameConvolution(channels, CHANNELS, kernel, stride), nn.ReLU()]
-            stages += [nn.Dropout(dropout[0]), nn.AvgPool1d(pool, step)]
+            stages += [SameConvolution(channels, CHANNELS, kernel, stride), ThinnedMeans(dropout[0], pool, step)]
             channels = CHANNELS
         self.stages = nn.Sequential(*stages, nn.Flatten())
         with torch.no_grad():
