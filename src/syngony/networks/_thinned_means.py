@@ -35,7 +35,7 @@ class ThinnedMeans(nn.Module):
         if self.training and x.requires_grad and x.device.type == "cpu" and x.dtype == torch.float32:
             dropped = min(round(self.rate * _LEVELS), _LEVELS - 1)
             seed = int(torch.randint(1, 2**62, ()))
-            return _ThinnedMeans.apply(x, dropped, self.width, self.stride, seed)  # type: ignore[no-untyped-call]
+            return _ThinnedMeans.apply(x, dropped, self.width, self.stride, seed)
         thinned = nn.functional.dropout(nn.functional.relu(x), self.rate, self.training)
         return nn.functional.avg_pool1d(thinned, self.width, self.stride)
 
