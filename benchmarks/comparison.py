@@ -2,6 +2,7 @@
 
     python benchmarks/comparison.py ../shared/data/materials_project.parquet \\
         ../shared/data/measured_patterns.parquet -o runs/comparison --budget 1000000
+    python benchmarks/comparison.py ... --budget 300000 park2017-system=1000000       # more for one of them
     python benchmarks/comparison.py ... --budget 20000 --limit 500          # a quick look, in folders of its own
 
 Rows are all networks that `syngony.networks` finds. Those that are not shipped are trained first, as their
@@ -39,6 +40,8 @@ BASELINES = {
 }
 PUBLISHED = {"trees on line positions": "Suzuki 2020: ICSD, simulated: system above 90 but for triclinic"}
 
+DEFAULT_BUDGET = 1_000_000
+
 _BATCH = 64
 
 
@@ -53,6 +56,32 @@ class Row:
     def name(self) -> str:
         """Of the row."""
         return self.network if self.head is None else f"{self.network}, {self.head.replace('_', ' ')}"
+
+    @property
+    def key(self) -> str:
+        """Of the row in file names and budgets."""
+        return self.network if self.head is None else f"{self.network}-{self.head}"
+
+
+def budgets_of(texts: Sequence[str]) -> dict[str, int]:
+    """Patterns by key or name of a network, from ``300000`` (all that are not named: the empty name) and
+    ``park2017-system=1000000``.
+
+    Raises:
+        ValueError: no number, or a name that no network has.
+    """
+    budgets = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if name and name.split("-")[0] not in networks.names():
+            raise ValueError(f"{name}: no such network, choose one of {', '.join(networks.names())}")
+        budgets[name] = int(number)
+    return budgets
+
+
+def budget_of(row: Row, budgets: dict[str, int]) -> int:
+    """Patterns that a row is trained on: what its key says, or its network, or all."""
+    return next(budgets[name] for name in (row.key, row.network, "") if name in budgets)
 
 
 def rows_of(names: Sequence[str]) -> list[Row]:
@@ -69,7 +98,8 @@ def trained(row: Row, arguments: argparse.Namespace) -> tuple[Path, float]:
     from syngony.learning.export import export_run
     from syngony.learning.recipes import train_recipe
 
-    name = "-".join(filter(None, (row.network, row.head, arguments.recipe, str(arguments.budget))))
+    budget = budget_of(row, arguments.budgets)
+    name = f"{row.key}-{arguments.recipe}-{budget}"
     run, model = arguments.output / "runs" / name, arguments.output / "models" / f"{name}.onnx"
     if not model.is_file():
         print(f"training {name}", flush=True)
@@ -80,8 +110,9 @@ def trained(row: Row, arguments: argparse.Namespace) -> tuple[Path, float]:
             recipe=arguments.recipe,
             head=row.head,
             resume=True,
-            patterns=arguments.budget,
+            patterns=budget,
             threads=arguments.threads,
+            processes=arguments.processes,
             cache=arguments.cache or arguments.output / "cache",
             progress=False,
         )
@@ -216,14 +247,25 @@ def main() -> None:
     parser.add_argument("structures", type=Path)
     parser.add_argument("patterns", type=Path, help="measured ones")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/comparison"))
-    parser.add_argument("--budget", type=int, default=1_000_000, help="patterns that each network is trained on")
+    parser.add_argument(
+        "--budget",
+        nargs="+",
+        default=[str(DEFAULT_BUDGET)],
+        metavar="PATTERNS | NAME=PATTERNS",
+        help="patterns that each network, or the one named, is trained on",
+    )
     parser.add_argument("--recipe", choices=("paper", "robust"), default="paper", help="of what is trained")
     parser.add_argument("--learned", type=int, default=20_000, help="structures that baselines learn from")
     parser.add_argument("--limit", type=int, help="structures of the test side, a random sample; all when omitted")
     parser.add_argument("--rows", nargs="*", help="only these networks; `baselines` for the baselines")
     parser.add_argument("--cache", type=Path, help="folder of computed lines; OUTPUT/cache when omitted")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--processes", type=int, default=1, help="of a training, each with its share of a batch")
     arguments = parser.parse_args()
+    try:
+        arguments.budgets = {"": DEFAULT_BUDGET} | budgets_of(arguments.budget)
+    except ValueError as error:
+        parser.error(f"--budget: {error}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     held_out = arguments.output / "held_out.parquet"
     if not held_out.is_file():
@@ -233,7 +275,7 @@ def main() -> None:
     for row in rows_of([name for name in wanted if name != "baselines"]):
         results.append({"network": row.network, **result_of(row, held_out, arguments)})
         print(f"done: {row.name}", flush=True)
-    budget = f"--budget {arguments.budget} --recipe {arguments.recipe}"
+    budget = f"--budget {' '.join(arguments.budget)} --recipe {arguments.recipe}"
     command = f"python benchmarks/comparison.py STRUCTURES PATTERNS {budget}"
     if arguments.limit:
         command += f" --limit {arguments.limit}"

@@ -129,3 +129,16 @@ def test_rows_are_shipped_networks_and_a_network_a_label():
     assert [name for name in names if name.startswith("park2017")] == [
         "park2017, system", "park2017, extinction group", "park2017, space group",
     ]  # fmt: skip
+
+
+def test_a_budget_is_of_all_of_a_network_or_of_one_label():
+    comparison = benchmark("comparison")
+    budgets = comparison.budgets_of(["300", "park2017=500", "park2017-system=1000"])
+    rows = {row.key: row for row in comparison.rows_of(["park2017", "lee2022"])}
+    spent = {key: comparison.budget_of(row, budgets) for key, row in rows.items()}
+    assert spent == {
+        "park2017-system": 1000, "park2017-extinction_group": 500, "park2017-space_group": 500, "lee2022": 300,
+    }  # fmt: skip
+    for wrong in ("many", "alexnet=300"):
+        with pytest.raises(ValueError, match=r"many|alexnet: no such network"):
+            comparison.budgets_of([wrong])
