@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joint_near import fit_near
 from joint_phases import fit_library
 from joint_powers import fit_powers
 from joint_rows import Row, read_rows
@@ -128,8 +129,9 @@ def fit_calculated(rows: list[Row], shipped: list[Row], table: dict[str, Any]) -
     bare = [
         [replace(row, evidence=replace(row.evidence, calculated=False)) for row in some] for some in (rows, shipped)
     ]
+    own["near"] = fit_near(rows)
     fit_posterior(*bare, own, towards=table["cells"], features=POWER_FEATURES)
-    table["calculated"] = {name: own[name] for name in ("cells", "blank", "powers", "library")}
+    table["calculated"] = {name: own[name] for name in ("near", "cells", "blank", "powers", "library")}
 
 
 def fit_refusal(rows: list[Row], table: dict[str, Any]) -> None:

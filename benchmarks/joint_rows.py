@@ -15,6 +15,7 @@ from syngony.determination.posterior import LATTICE_OF_GROUP
 from syngony.extinction_groups import extinction_groups
 from syngony.inference import Scores
 from syngony.lattice.indexing import IndexedCell, Indexing
+from syngony.lattice.near_symmetry import lattices_of_higher_symmetry
 from syngony.library.match import KnownPhase
 from syngony.lines.lines import Lines
 from syngony.unit_cell import LATTICE_SYSTEMS, UnitCell
@@ -28,7 +29,7 @@ class Row:
         kind: lab, ideal or mixture.
         truth: space group number.
         unknown: True where its compound was taken out of the libraries.
-        right: (k,) which cells are the crystal's own, in the lattice system of its label.
+        right: (k,) which cells are the crystal's own, and of the lattice system of its label or nearly of it.
         evidence: of all witnesses that were asked.
     """
 
@@ -64,7 +65,12 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
     if lattice["lines"] is not None:
         indexing = Indexing(_blank_lines(lattice["lines"]), cells, lattice["reason"], lattice["scores"])
     about = [
-        CellEvidence(cell, cell_features(indexing, place), _groups(entry["groups"]))
+        CellEvidence(
+            cell,
+            cell_features(indexing, place),
+            _groups(entry["groups"]),
+            tuple(lattices_of_higher_symmetry(cell.cell)) if lattice["kind"] == "ideal" else (),
+        )
         for place, (cell, entry) in enumerate(zip(cells, lattice["cells"], strict=True))
         if indexing is not None
     ]
@@ -77,14 +83,18 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
         known = library["entries"]
         phases = tuple(KnownPhase(**(entry | {"relatives": ()})) for entry in library["phases"])
     system = LATTICE_SYSTEMS[LATTICE_OF_GROUP[lattice["truth"] - 1]]
-    right = np.array([e["right"] and e["cell"]["lattice_system"] == system for e in lattice["cells"]], dtype=bool)
+    right = np.array([e["right"] and system in _systems(one) for e, one in zip(lattice["cells"], about, strict=True)])
     return Row(
         lattice["kind"],
         lattice["truth"],
         bool(library and library["unknown"]),
-        right,
+        right.astype(bool),
         Evidence(scores, indexing, tuple(about), phases, known, calculated=lattice["kind"] == "ideal"),
     )
+
+
+def _systems(one: CellEvidence) -> set[str]:
+    return {one.cell.cell.lattice_system, *(near.cell.lattice_system for near in one.near)}
 
 
 def _cell(entry: dict[str, Any]) -> IndexedCell:

@@ -121,6 +121,16 @@ def standardised(structure: Structure) -> Structure:
     return Structure(lattice, [symbols[kind] for kind in kinds], positions)
 
 
+def primitive_vectors(structure: Structure) -> np.ndarray:
+    """(3, 3) primitive vectors of a structure as it is: spglib at the labels' tolerance, nothing idealised."""
+    symbols = sorted(set(structure.species))
+    cell = (structure.lattice, structure.frac_coords, [symbols.index(s) for s in structure.species])
+    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=LABEL_TOLERANCE)
+    if found is None:
+        raise StructureError("spglib finds no symmetry")
+    return found[0]
+
+
 def ideal_lines(structure: Structure) -> Lines:
     """The first 30 lines above 1 %, exact."""
     lines = reflections(structure, WAVELENGTH, (0.0, 150.0))

@@ -15,6 +15,7 @@ from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import ExtinctionGroup
 from syngony.inference import Scores
 from syngony.lattice.indexing import IndexedCell, Indexing, index_pattern
+from syngony.lattice.near_symmetry import NearLattice, lattices_of_higher_symmetry
 from syngony.lattice.search import Clock
 from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
@@ -42,11 +43,14 @@ class CellEvidence:
         cell: found by the search.
         features: (len(CELL_FEATURES),) see `cell_features`.
         extinction_groups: ranked; empty where they were not looked at.
+        near: lattices of higher symmetry that it is nearly of, in a calculated scan: a structure may be relaxed a
+            little off its symmetry. A measured one does not show so little.
     """
 
     cell: IndexedCell
     features: NDArray[np.float64]
     extinction_groups: tuple[ExtinctionGroup, ...] = ()
+    near: tuple[NearLattice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,5 +135,6 @@ def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, .
                 groups = rank_extinction_groups(pattern, cell.cell, zero_shift=cell.zero_shift, lines=indexing.lines)
             except InputError:  # no line of the cell lies in the scan: nothing is absent
                 groups = ()
-        found.append(CellEvidence(cell, about, groups))
+        near = tuple(lattices_of_higher_symmetry(cell.cell)) if indexing.lines.calculated else ()
+        found.append(CellEvidence(cell, about, groups, near))
     return tuple(found)

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from syngony.determination.cells import CELL_FEATURES, cell_shares, constants_for
 from syngony.determination.evidence import CellEvidence, Evidence
 from syngony.extinction_groups import extinction_group_indices, extinction_groups, space_group_frequencies
+from syngony.lattice.near_symmetry import NearLattice
 from syngony.library.match import KnownPhase
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
-from syngony.unit_cell import LATTICE_SYSTEMS
+from syngony.unit_cell import LATTICE_SYSTEMS, UnitCell
 
 N_GROUPS = 230
 EXTINCTION_OF_GROUP = extinction_group_indices()
@@ -37,6 +38,8 @@ _INDEX = {group.symbol + group.lattice_system: i for i, group in enumerate(extin
 
 _LEAST = 1e-12
 TYPICAL_VOLUME = 200.0  # Å^3, primitive: where no cell tells
+
+_LEAST_DEVIATION, _TYPICAL_DEVIATION = 0.002, 0.02  # Å
 
 POWER_FEATURES = ("unexplained", "unindexed", "predicted", "lines", "volume", "cubic")
 POWERS = 0.05, 4.5
@@ -96,7 +99,8 @@ def lattice_likelihood(
     shares, none = cell_shares([one.features for one in cells], table)
     blank = np.array(table["blank"][kind_of_best(cells)])[LATTICE_OF_GROUP]
     total = none * _normal(space_group_frequencies(TYPICAL_VOLUME) * blank)
-    parts = np.array([share * groups_of_cell(one) for one, share in zip(cells, shares, strict=True)])
+    rule = table.get("near")
+    parts = np.array([share * groups_of_cell(one, rule) for one, share in zip(cells, shares, strict=True)])
     parts = parts.reshape(-1, N_GROUPS)
     return total + parts.sum(0), parts, shares
 
@@ -106,18 +110,43 @@ def kind_of_best(cells: Sequence[CellEvidence]) -> int:
     return LATTICE_SYSTEMS.index(cells[0].cell.cell.lattice_system) if cells else len(LATTICE_SYSTEMS)
 
 
-def groups_of_cell(one: CellEvidence) -> NDArray[np.float64]:
-    """(230,) space groups if this cell is right: its extinction groups, divided by frequency at its volume."""
+def groups_of_cell(one: CellEvidence, near_rule: dict[str, float] | None = None) -> NDArray[np.float64]:
+    """(230,) space groups if this cell is right: its extinction groups, divided by frequency at its volume.
+
+    Args:
+        one: with its absences.
+        near_rule: how likely the crystal is of a lattice that the cell is nearly of: see `chance_of_near`. Without it
+            those are passed over.
+    """
     cell = one.cell.cell
+    groups = _groups_of_lattice(cell)
+    if one.extinction_groups:
+        frequency = space_group_frequencies(cell.primitive_volume)
+        found = np.zeros(len(extinction_groups()))
+        for group in one.extinction_groups:
+            found[_INDEX[group.symbol + group.lattice_system]] = group.probability
+        within = np.bincount(EXTINCTION_OF_GROUP, frequency, len(found))
+        groups = _normal(frequency / within[EXTINCTION_OF_GROUP] * found[EXTINCTION_OF_GROUP])
+    for near in one.near:
+        chance = chance_of_near(near_features(near), near_rule) if near_rule else 0.0
+        groups = (1.0 - chance) * groups + chance * _groups_of_lattice(near.cell)
+    return groups
+
+
+def near_features(near: NearLattice) -> dict[str, float]:
+    """On what it depends whether a cell's deviation from a symmetry is meant; in numbers near 1 or below."""
+    return {"one": 1.0, "deviation": math.log(max(near.deviation, _LEAST_DEVIATION) / _TYPICAL_DEVIATION)}
+
+
+def chance_of_near(about: dict[str, float], rule: dict[str, float]) -> float:
+    """Probability that a crystal is of the symmetry that its cell is nearly of: logistic."""
+    return 1.0 / (1.0 + math.exp(-sum(rule[name] * value for name, value in about.items())))
+
+
+def _groups_of_lattice(cell: UnitCell) -> NDArray[np.float64]:
+    """(230,) space groups of a cell's lattice system by their frequency at its volume."""
     frequency = space_group_frequencies(cell.primitive_volume)
-    of_lattice = np.where(LATTICE_SYSTEMS.index(cell.lattice_system) == LATTICE_OF_GROUP, frequency, 0.0)
-    if not one.extinction_groups:
-        return _normal(of_lattice)
-    found = np.zeros(len(extinction_groups()))
-    for group in one.extinction_groups:
-        found[_INDEX[group.symbol + group.lattice_system]] = group.probability
-    within = np.bincount(EXTINCTION_OF_GROUP, frequency, len(found))
-    return _normal(frequency / within[EXTINCTION_OF_GROUP] * found[EXTINCTION_OF_GROUP])
+    return _normal(np.where(LATTICE_SYSTEMS.index(cell.lattice_system) == LATTICE_OF_GROUP, frequency, 0.0))
 
 
 def combine(evidence: Evidence, kinds: Sequence[str] | None = None, table: dict[str, Any] | None = None) -> Posterior:

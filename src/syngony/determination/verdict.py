@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from syngony.determination.evidence import Evidence
+from syngony.determination.evidence import CellEvidence, Evidence
 from syngony.determination.posterior import LATTICE_OF_GROUP, Posterior
 from syngony.determination.refusal import reasons, suspicion
 from syngony.determination.result import Determination, SpaceGroup
@@ -67,19 +67,27 @@ def rests_on(evidence: Evidence, posterior: Posterior, system: int) -> tuple[str
             return "recognised", f"recognised: {phase.name or phase.formula}"
     lattices = {LATTICE_SYSTEMS[i] for i in np.unique(LATTICE_OF_GROUP[system == SYSTEM_OF_GROUP])}
     fitting = [
-        (share, one.cell)
+        (share, one.cell, words)
         for one, share in zip(evidence.cells, posterior.cells, strict=False)
-        if one.cell.cell.lattice_system in lattices
+        if (words := _as_one_of(one, lattices)) is not None
     ]
-    if sum(share for share, _ in fitting) > _SURE:
-        cell = max(fitting, key=lambda pair: pair[0])[1]
+    if sum(share for share, _, _ in fitting) > _SURE:
+        _, cell, words = max(fitting, key=lambda found: found[0])
         if cell.intensity_explained > _EXPLAINED:
-            article = "an" if cell.cell.lattice_system[0] in "aeiou" else "a"
-            return "proved", (
-                f"proved: {article} {cell.cell.lattice_system} cell explains {cell.lines_indexed} of "
-                f"{cell.lines_total} lines"
-            )
+            return "proved", f"proved: {words} explains {cell.lines_indexed} of {cell.lines_total} lines"
     return "impression", "impression only: no known phase and no cell that proves it"
+
+
+def _as_one_of(one: CellEvidence, lattices: set[str]) -> str | None:
+    """A cell as one of some lattice systems, in words; None where it neither is nor nearly is."""
+    system = one.cell.cell.lattice_system
+    words = f"{'an' if system[0] in 'aeiou' else 'a'} {system} cell"
+    if system in lattices:
+        return words
+    for near in one.near:
+        if near.cell.lattice_system in lattices:
+            return f"{words}, {near.cell.lattice_system} to {near.deviation:.2g} Å,"
+    return None
 
 
 def remarks(posterior: Posterior) -> tuple[str, ...]:
