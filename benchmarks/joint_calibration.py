@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joint_logistic import logistic
 from joint_near import fit_near
 from joint_phases import fit_library
 from joint_powers import fit_powers
@@ -147,19 +148,6 @@ def fit_refusal(rows: list[Row], table: dict[str, Any]) -> None:
         if name == "with library":
             table["refusal"]["most"] = round(float(np.quantile(score[~mixed], 1.0 - SINGLES_REFUSED)), 4)
         print(f"refusal {name}: area under ROC {area(score, mixed):.3f}, on the scans of the fit", flush=True)
-
-
-def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 0.5) -> np.ndarray:
-    """Weights, the last one the constant."""
-    x = np.column_stack([x, np.ones(len(x))])
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        z = np.where(y, 1.0, -1.0) * (x @ w)
-        share = 1.0 / (1.0 + np.exp(z))
-        slope = -(np.where(y, 1.0, -1.0) * share) @ x + 2.0 * ridge * np.append(w[:-1], 0.0)
-        return float(np.logaddexp(0.0, -z).sum() + ridge * w[:-1] @ w[:-1]), slope
-
-    return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
 
 
 def area(score: np.ndarray, positive: np.ndarray) -> float:

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from joint_witnesses import TAKEN_OUT
-from lattice import primitive_vectors
+from lattice import standardised
 
 from syngony.absences.ranking import rank_extinction_groups
 from syngony.determination.cells import MOST_CELLS
@@ -109,7 +109,7 @@ def scans(
         try:
             row = record(place)
             structure = row.structure
-            vectors = primitive_vectors(structure)
+            vectors = standardised(structure, idealised=False).lattice
             if kind == "ideal":
                 lines = reflections(structure, WAVELENGTH, (0.0, 90.0))
                 pattern = Pattern(grid.two_theta, paper_pattern(lines, grid), WAVELENGTH)

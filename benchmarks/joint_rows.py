@@ -61,6 +61,7 @@ def _lines(folder: Path, stem: str) -> dict[int, dict[str, Any]]:
 
 def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[str, Any] | None) -> Row:
     cells = tuple(_cell(entry) for entry in lattice["cells"])
+    calculated = lattice["kind"] == "ideal"
     indexing = None
     if lattice["lines"] is not None:
         indexing = Indexing(_blank_lines(lattice["lines"]), cells, lattice["reason"], lattice["scores"])
@@ -69,7 +70,7 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
             cell,
             cell_features(indexing, place),
             _groups(entry["groups"]),
-            tuple(lattices_of_higher_symmetry(cell.cell)) if lattice["kind"] == "ideal" else (),
+            tuple(lattices_of_higher_symmetry(cell.cell)) if calculated else (),
         )
         for place, (cell, entry) in enumerate(zip(cells, lattice["cells"], strict=True))
         if indexing is not None
@@ -83,18 +84,20 @@ def _row(lattice: dict[str, Any], network: dict[str, Any] | None, library: dict[
         known = library["entries"]
         phases = tuple(KnownPhase(**(entry | {"relatives": ()})) for entry in library["phases"])
     system = LATTICE_SYSTEMS[LATTICE_OF_GROUP[lattice["truth"] - 1]]
-    right = np.array([e["right"] and system in _systems(one) for e, one in zip(lattice["cells"], about, strict=True)])
+    pairs = zip(lattice["cells"], about, strict=True)
+    right = np.array([entry["right"] and system in lattice_systems(one) for entry, one in pairs], dtype=bool)
     return Row(
         lattice["kind"],
         lattice["truth"],
         bool(library and library["unknown"]),
-        right.astype(bool),
-        Evidence(scores, indexing, tuple(about), phases, known, calculated=lattice["kind"] == "ideal"),
+        right,
+        Evidence(scores, indexing, tuple(about), phases, known, calculated=calculated),
     )
 
 
-def _systems(one: CellEvidence) -> set[str]:
-    return {one.cell.cell.lattice_system, *(near.cell.lattice_system for near in one.near)}
+def lattice_systems(one: CellEvidence) -> list[str]:
+    """The lattice system of a cell, then those that it is nearly of, the nearest first."""
+    return [one.cell.cell.lattice_system, *(near.cell.lattice_system for near in one.near)]
 
 
 def _cell(entry: dict[str, Any]) -> IndexedCell:

@@ -110,25 +110,15 @@ def sample(arguments: argparse.Namespace) -> list[tuple[str, StructureRecord, St
     return list(zip([c[1] for c in chosen], records(2), records(3), strict=True))
 
 
-def standardised(structure: Structure) -> Structure:
-    """A primitive cell with the symmetry of its label: spglib at the labels' tolerance, idealised."""
+def standardised(structure: Structure, idealised: bool = True) -> Structure:
+    """A primitive cell with the symmetry of its label: spglib at the labels' tolerance, idealised or as it is."""
     symbols = sorted(set(structure.species))
     cell = (structure.lattice, structure.frac_coords, [symbols.index(s) for s in structure.species])
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=LABEL_TOLERANCE)
+    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=not idealised, symprec=LABEL_TOLERANCE)
     if found is None:
         raise StructureError("spglib finds no symmetry")
     lattice, positions, kinds = found
     return Structure(lattice, [symbols[kind] for kind in kinds], positions)
-
-
-def primitive_vectors(structure: Structure) -> np.ndarray:
-    """(3, 3) primitive vectors of a structure as it is: spglib at the labels' tolerance, nothing idealised."""
-    symbols = sorted(set(structure.species))
-    cell = (structure.lattice, structure.frac_coords, [symbols.index(s) for s in structure.species])
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=LABEL_TOLERANCE)
-    if found is None:
-        raise StructureError("spglib finds no symmetry")
-    return found[0]
 
 
 def ideal_lines(structure: Structure) -> Lines:

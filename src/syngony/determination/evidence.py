@@ -43,8 +43,8 @@ class CellEvidence:
         cell: found by the search.
         features: (len(CELL_FEATURES),) see `cell_features`.
         extinction_groups: ranked; empty where they were not looked at.
-        near: lattices of higher symmetry that it is nearly of, in a calculated scan: a structure may be relaxed a
-            little off its symmetry. A measured one does not show so little.
+        near: lattices of higher symmetry that it is nearly of, where the constants say what that is worth: a
+            structure may be relaxed a little off its symmetry.
     """
 
     cell: IndexedCell
@@ -125,7 +125,8 @@ def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, .
     """The best cells, and the extinction groups of those that may well be right."""
     best = indexing.cells[:MOST_CELLS]
     features = [cell_features(indexing, place) for place in range(len(best))]
-    shares, _ = cell_shares(features, constants_for(indexing.lines.calculated))
+    constants = constants_for(indexing.lines.calculated)
+    shares, _ = cell_shares(features, constants)
     looked_at = {int(i) for i in np.argsort(-shares)[:_MOST_ABSENCES] if shares[i] > _SMALLEST_SHARE}
     found = []
     for place, (cell, about) in enumerate(zip(best, features, strict=True)):
@@ -135,6 +136,6 @@ def with_absences(pattern: Pattern, indexing: Indexing) -> tuple[CellEvidence, .
                 groups = rank_extinction_groups(pattern, cell.cell, zero_shift=cell.zero_shift, lines=indexing.lines)
             except InputError:  # no line of the cell lies in the scan: nothing is absent
                 groups = ()
-        near = tuple(lattices_of_higher_symmetry(cell.cell)) if indexing.lines.calculated else ()
+        near = tuple(lattices_of_higher_symmetry(cell.cell)) if "near" in constants else ()
         found.append(CellEvidence(cell, about, groups, near))
     return tuple(found)

@@ -118,17 +118,11 @@ def groups_of_cell(one: CellEvidence, near_rule: dict[str, float] | None = None)
         near_rule: how likely the crystal is of a lattice that the cell is nearly of: see `chance_of_near`. Without it
             those are passed over.
     """
-    cell = one.cell.cell
-    groups = _groups_of_lattice(cell)
-    if one.extinction_groups:
-        frequency = space_group_frequencies(cell.primitive_volume)
-        found = np.zeros(len(extinction_groups()))
-        for group in one.extinction_groups:
-            found[_INDEX[group.symbol + group.lattice_system]] = group.probability
-        within = np.bincount(EXTINCTION_OF_GROUP, frequency, len(found))
-        groups = _normal(frequency / within[EXTINCTION_OF_GROUP] * found[EXTINCTION_OF_GROUP])
+    groups = _groups_of_absences(one) if one.extinction_groups else _groups_of_lattice(one.cell.cell)
+    if near_rule is None:
+        return groups
     for near in one.near:
-        chance = chance_of_near(near_features(near), near_rule) if near_rule else 0.0
+        chance = chance_of_near(near_features(near), near_rule)
         groups = (1.0 - chance) * groups + chance * _groups_of_lattice(near.cell)
     return groups
 
@@ -141,6 +135,16 @@ def near_features(near: NearLattice) -> dict[str, float]:
 def chance_of_near(about: dict[str, float], rule: dict[str, float]) -> float:
     """Probability that a crystal is of the symmetry that its cell is nearly of: logistic."""
     return 1.0 / (1.0 + math.exp(-sum(rule[name] * value for name, value in about.items())))
+
+
+def _groups_of_absences(one: CellEvidence) -> NDArray[np.float64]:
+    """(230,) space groups of a cell's extinction groups, divided by frequency at its volume."""
+    frequency = space_group_frequencies(one.cell.cell.primitive_volume)
+    found = np.zeros(len(extinction_groups()))
+    for group in one.extinction_groups:
+        found[_INDEX[group.symbol + group.lattice_system]] = group.probability
+    within = np.bincount(EXTINCTION_OF_GROUP, frequency, len(found))
+    return _normal(frequency / within[EXTINCTION_OF_GROUP] * found[EXTINCTION_OF_GROUP])
 
 
 def _groups_of_lattice(cell: UnitCell) -> NDArray[np.float64]:
