@@ -21,7 +21,7 @@ from syngony.learning.line_cache import build_line_cache  # noqa: E402
 from syngony.learning.patterns import RenderedPatterns, Renderer  # noqa: E402
 from syngony.learning.recipes import RECIPES, recipe_settings, train_recipe  # noqa: E402
 from syngony.learning.settings import TrainingSettings  # noqa: E402
-from syngony.learning.training import load_run, train  # noqa: E402
+from syngony.learning.training import load_run, save_weights, train  # noqa: E402
 from syngony.networks._thinned_means import ThinnedMeans  # noqa: E402
 from syngony.networks.oviedo2019 import Stretches  # noqa: E402
 from syngony.networks.park2017 import SameConvolution  # noqa: E402
@@ -59,6 +59,16 @@ def test_every_network_takes_its_view(name, recipe):
     network = networks.build(name, view.shape, OUTPUTS[settings.head]).eval()
     with torch.inference_mode():
         assert network(torch.rand(2, *view.shape)).shape == (2, OUTPUTS[settings.head])
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_every_network_is_the_same_once_exported(name, tmp_path):
+    settings = recipe_settings(name, "paper", 10)
+    model = Classifier(settings, view_from_dict(settings.view), 1).eval()
+    settings.write(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    save_weights(model, tmp_path, "settled")
+    assert export_run(tmp_path, tmp_path / "network.onnx").card["network"] == name  # raises where they differ
 
 
 def test_a_network_that_is_not_there_is_named_with_those_that_are():

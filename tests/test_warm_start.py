@@ -81,6 +81,22 @@ def test_a_run_goes_on_from_an_export(exported, cache, tmp_path):  # noqa: F811
     assert TrainingSettings.read(tmp_path).start == exported.card["sha256"]
 
 
+def test_a_network_without_normalisations_goes_on_too(cache, tmp_path):  # noqa: F811
+    view = ProfileView("two_theta", 1024, (10.0, 110.0), "linear", background=False)
+    options = {"network": "park2017", "network_options": {"dense": (16, 8)}, "view": view.as_dict(), "head": "system"}
+    train(small(**options), cache, tmp_path, range(128), range(128, 170), progress=False)
+    exported = export_run(tmp_path, tmp_path / "first.onnx", which="last")
+    inputs = next(iter(RenderedPatterns(Renderer(cache, view), range(16), batch_size=16, shuffle=False)))[0]
+    model = Classifier(small(**options, seed=5), view, 1)
+    start_from(model, exported.path, [])
+    said = exported._session.run(None, {"pattern": inputs.numpy()})[0]
+    with torch.no_grad():
+        assert np.allclose(model.eval()(inputs).numpy(), said, atol=1e-5)
+    wider = Classifier(small(**(options | {"network_options": {"dense": (16, 9)}})), view, 1)
+    with pytest.raises(ModelError, match="same network"):
+        start_from(wider, exported.path, [])
+
+
 def test_another_network_is_refused(exported, cache, table, tmp_path):  # noqa: F811
     wider = Classifier(small(network_options={"widths": (8, 16)}), VIEW, 1)
     with pytest.raises(ModelError, match="same network"):

@@ -27,7 +27,8 @@ from syngony.whole_files import whole_file, write_text
 
 OPSET = 17
 AGREEMENT = 1e-3
-"""Largest difference of a logit between torch and ONNX Runtime that is passed."""
+"""Largest difference of a logit between torch and ONNX Runtime that is passed; less where all logits lie close
+together, as those of a network that has hardly learned do."""
 
 
 def export_run(
@@ -113,5 +114,5 @@ def _check_agreement(model: Classifier, network: Network, inputs: NDArray[np.flo
     session = network._session
     actual = session.run(None, {session.get_inputs()[0].name: inputs})[0]
     worst = float(np.abs(expected - actual).max())
-    if worst > AGREEMENT:
+    if worst > AGREEMENT * min(1.0, float(np.ptp(expected))):
         raise ModelError(f"the exported network differs from torch by {worst:.2g} in a logit: do not ship it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ CALIBRATION_SEED = 4_711
 SETTLING_PATTERNS = 25_600
 
 _BEYOND = 1.0  # degrees past the end of a view: a line there still shows its tail
+_ROUND = 10.0  # degrees: views that end close to each other share their lines
 
 
 def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) -> TrainingSettings:
@@ -154,8 +156,9 @@ def train_recipe(
 
 
 def lines_seen(view: View, structures: Path | str, folder: Path) -> LineCache:
-    """The lines of a table as far as a view sees them: see `build_line_cache`."""
-    return build_line_cache(structures, folder, highest=ideal_grid(view).two_theta_range[1] + _BEYOND)
+    """The lines of a table as far as a view sees them, or a little further: see `build_line_cache`."""
+    highest = _ROUND * math.ceil(ideal_grid(view).two_theta_range[1] / _ROUND) + _BEYOND
+    return build_line_cache(structures, folder, highest=highest)
 
 
 def require_enough(

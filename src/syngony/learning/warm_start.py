@@ -2,6 +2,7 @@
 
 An export folds each batch normalisation into the convolution before it. Here the fold is undone: the network
 says what the file says, and every normalisation again has the statistics of its inputs, so that training can go on.
+Where there is none, every weight is found by its name.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
     folded = [node for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(prefix)]
     layers = [m for m in model.network.modules() if isinstance(m, _CONVOLUTIONS)]
     norms = [m for m in model.network.modules() if isinstance(m, _NORMALISATIONS)]
-    if not len(folded) == len(layers) == len(norms):
+    if norms and not len(folded) == len(layers) == len(norms):
         raise ModelError(
             f"{path.name}: {len(folded)} convolutions where this network has {len(layers)} and {len(norms)} "
             "normalisations: start from an export of the same network"
@@ -65,17 +66,16 @@ def start_from(model: Classifier, path: Path, batches: Iterable[tuple[Tensor, Te
     state: dict[str, Any] = {name.removeprefix("network."): arrays[name] for name in arrays if "::" not in name}
     for name, parameter in model.network.named_parameters():
         owner = model.network.get_submodule(name.rpartition(".")[0])
-        if not isinstance(owner, _CONVOLUTIONS + _NORMALISATIONS):
+        if not norms or not isinstance(owner, _CONVOLUTIONS + _NORMALISATIONS):
             _fill(parameter, state.get(name), name, path)
-    for node, layer, norm in zip(folded, layers, norms, strict=True):
-        weight, bias = (arrays[name.removeprefix(prefix)] for name in node.input[1:3])
-        if isinstance(layer, nn.Conv1d) and weight.ndim == 4:
-            weight = weight[:, :, 0]  # `as_planes`
-        _fill(layer.weight, weight, "a convolution", path)
-        _pass_through(norm, bias, path)
-    _take_statistics(model, norms, batches)
-    for layer, norm in zip(layers, norms, strict=True):
-        _resize(layer, norm)
+    if norms:
+        for node, layer, norm in zip(folded, layers, norms, strict=True):
+            weight, bias = (arrays[name.removeprefix(prefix)] for name in node.input[1:3])
+            _fill(layer.weight, weight, "a convolution", path)
+            _pass_through(norm, bias, path)
+        _take_statistics(model, norms, batches)
+        for layer, norm in zip(layers, norms, strict=True):
+            _resize(layer, norm)
     model.train()  # lightning trains layers in the mode that it finds them in
 
 
@@ -84,6 +84,8 @@ def _weight(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _fill(parameter: Tensor, value: NDArray[np.float32] | None, name: str, path: Path) -> None:
+    if value is not None and (value.ndim, parameter.dim()) == (4, 3):
+        value = value[:, :, 0]  # `as_planes`
     if value is None or tuple(value.shape) != tuple(parameter.shape):
         there = "nothing" if value is None else f"shape {tuple(value.shape)}"
         raise ModelError(

@@ -36,7 +36,7 @@ class SameConvolution(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, points) to (batch, channels, ceil(points / stride))."""
-        points, (kernel,), (stride,) = x.shape[-1], self.kernel_size, self.stride
+        points, (kernel,), (stride,) = int(x.shape[-1]), self.kernel_size, self.stride  # a tensor while it is exported
         missing = max((-(-points // stride) - 1) * stride + kernel - points, 0)
         return super().forward(nn.functional.pad(x, (missing // 2, missing - missing // 2)))
 
