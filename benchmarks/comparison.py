@@ -5,11 +5,11 @@
     python benchmarks/comparison.py ... --budget 300000 park2017-system=1000000       # more for one of them
     python benchmarks/comparison.py ... --budget 20000 --limit 500          # a quick look, in folders of its own
 
-Rows are all networks that `syngony.networks` finds. Those that are not shipped are trained first, as their
-publications train them, on the training side of the split by reduced formula: `--budget` patterns each, and a
-network for each label where the publication has one. Structures are of the test side. Trainings and evaluations go on
-where they were interrupted; finished ones are kept. Each network is asked alone: no lattice search, no library.
-Nothing is fitted to the measured scans. Writes comparison.md and comparison.json into OUTPUT and prints the tables.
+Rows are all networks that `syngony.networks` finds. Those that are not shipped (as ``NAME`` or ``NAME-LABEL``) are
+trained first, as their publications train them, on the training side of the split by reduced formula: `--budget`
+patterns each, and a network for each label where the publication has one. Structures are of the test side.
+Trainings and evaluations go on where they were interrupted; finished ones are kept. Each network is asked alone: no
+lattice search, no library. Nothing is fitted to the measured scans. Writes comparison.md and comparison.json into OUTPUT and prints the tables.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import numpy as np
 from syngony import networks
 from syngony.evaluation import SimulatedPatterns, TrainingSet, Witnesses, evaluate_patterns, evaluate_structures
 from syngony.inference import Network, shipped_models
-from syngony.learning.curves import read_curves
 from syngony.learning.split import split_table
 
 CONDITIONS = ("ideal", "lab", "measured")
@@ -85,7 +84,7 @@ def budget_of(row: Row, budgets: dict[str, int]) -> int:
 
 
 def rows_of(names: Sequence[str]) -> list[Row]:
-    """A row for each shipped network, and for each label that a publication trains a network for."""
+    """A row for each network, or for each label that its publication trains one for."""
     rows = []
     for name in names:
         heads = getattr(networks.network(name), "HEADS", (None,))
@@ -93,8 +92,8 @@ def rows_of(names: Sequence[str]) -> list[Row]:
     return rows
 
 
-def trained(row: Row, arguments: argparse.Namespace) -> tuple[Path, float]:
-    """The network's ONNX file, trained at the budget if it is not there, and the core seconds of its training."""
+def trained(row: Row, arguments: argparse.Namespace) -> Path:
+    """The network's ONNX file, trained at the budget if it is not there."""
     from syngony.learning.export import export_run
     from syngony.learning.recipes import train_recipe
 
@@ -117,7 +116,7 @@ def trained(row: Row, arguments: argparse.Namespace) -> tuple[Path, float]:
             progress=False,
         )
         export_run(run, model)
-    return model, sum(float(epoch["core_seconds"] or 0) for epoch in read_curves(run / "curves.csv"))
+    return model
 
 
 def evaluated(model: str, conditions: str, held_out: Path, arguments: argparse.Namespace, learn: bool) -> dict:
@@ -163,16 +162,16 @@ def speed(model: str, held_out: Path, number: int = 4 * _BATCH) -> float:
 
 def result_of(row: Row, held_out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """All that the tables say of a network."""
-    model, seconds = row.network, None
-    if row.network not in shipped_models():
-        path, seconds = trained(row, arguments)
-        model = str(path)
+    shipped = row.key in shipped_models()
+    model = row.key if shipped else str(trained(row, arguments))
     card = Network.load(model).card
+    training = card.get("training") or {}
+    seconds = card.get("core_seconds")
     result: dict[str, Any] = {
         "name": row.name,
-        "shipped": seconds is None,
+        "shipped": shipped,
         "parameters": card["parameters"],
-        "patterns": card.get("training", {}).get("patterns"),
+        "patterns": training.get("patterns"),
         "core_hours": None if seconds is None else seconds / 3600,
         "patterns_a_second": speed(model, held_out),
         "published": getattr(networks.network(row.network), "PUBLISHED", ""),

@@ -125,6 +125,7 @@ def test_several_networks_as_one(exported, cache, table, tmp_path):  # noqa: F81
     assert joined.card["parameters"] == 2 * exported.card["parameters"]
     assert [one["sha256"] for one in joined.card["members"]] == [n.card["sha256"] for n in (exported, second)]
     assert joined.card["temperature"] > 0
+    assert joined.card["core_seconds"] == exported.card["core_seconds"] + second.card["core_seconds"]
     # Training goes on from the last of them.
     model = Classifier(small(seed=5), VIEW, 1)
     start_from(model, joined.path, some)

@@ -97,9 +97,13 @@ def _halved(weights: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 def _card(networks: Sequence[Network], name: str, digest: str) -> dict[str, Any]:
     first = networks[0].card
-    members = [{key: one.card.get(key) for key in ("sha256", "training", "created")} for one in networks]
+    members = [
+        {key: one.card.get(key) for key in ("sha256", "training", "created", "core_seconds")} for one in networks
+    ]
     total = sum(int(one.card["parameters"]) for one in networks)
-    return {**first, "name": name, "sha256": digest, "parameters": total, "members": members, "training": None}
+    spent = [member["core_seconds"] for member in members]
+    common = {"name": name, "sha256": digest, "parameters": total, "members": members, "training": None}
+    return {**first, **common, "core_seconds": None if None in spent else sum(spent)}
 
 
 def _temperature(network: Network, structures: Path, cache: Path) -> float:

@@ -19,6 +19,7 @@ from syngony.errors import ModelError
 from syngony.inference import CARD_FORMAT, Network
 from syngony.learning.calibration import read_temperature
 from syngony.learning.classifier import Classifier
+from syngony.learning.curves import read_curves
 from syngony.learning.planes import as_planes
 from syngony.learning.settings import TrainingSettings
 from syngony.learning.training import load_run
@@ -105,6 +106,7 @@ def _card(model: Classifier, output: Path, run: Path, digest: str) -> dict[str, 
             "python": platform.python_version(),
         },
         "temperature": read_temperature(run),
+        "core_seconds": round(sum(float(epoch["core_seconds"] or 0) for epoch in read_curves(run / "curves.csv")), 2),
     }
 
 
