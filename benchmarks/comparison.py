@@ -9,7 +9,8 @@ Rows are all networks that `syngony.networks` finds. Those that are not shipped 
 trained first, as their publications train them, on the training side of the split by reduced formula: `--budget`
 patterns each, and a network for each label where the publication has one. Structures are of the test side.
 Trainings and evaluations go on where they were interrupted; finished ones are kept. Each network is asked alone: no
-lattice search, no library. Nothing is fitted to the measured scans. Writes comparison.md and comparison.json into OUTPUT and prints the tables.
+lattice search, no library. Nothing is fitted to the measured scans. Writes comparison.md and comparison.json into
+OUTPUT and prints the tables.
 """
 
 from __future__ import annotations
