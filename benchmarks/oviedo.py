@@ -3,8 +3,8 @@
     python benchmarks/oviedo.py ../shared/data/materials_project.parquet ../shared/data/thin_films/thin_films.parquet
 
 Simulated patterns are of the metal halides of the structure table in the seven space groups. A network is trained on
-them alone, or on them and four fifths of the films (five folds; every film is tested once a seed), each with the
-publication's augmentation and without any: the same number of draws, untouched. An epoch is 2,000 draws of simulated
+them alone, or on them and four fifths of the films (five folds; every film is tested once a seed), each with
+augmentation and without any: the same number of draws, untouched. An epoch is 2,000 draws of simulated
 patterns and 5,000 of films, as in the authors' public code (github.com/PV-Lab/autoXRD), as are the loss, the sum of
 binary cross entropies of the softmax, and what is left of a film: its peaks alone. Done runs are kept in OUTPUT. Prints
 the tables and draws the average class activation map of each class.
@@ -29,7 +29,7 @@ from torch import nn
 
 from syngony import networks
 from syngony.evaluation import read_labelled_patterns
-from syngony.learning.augmentation import film_augmentation
+from syngony.learning.augmentation import Chain, PeakScaling, Shift, film_augmentation
 from syngony.learning.line_cache import build_line_cache
 from syngony.learning.patterns import Renderer
 from syngony.metrics import wilson_interval
@@ -46,10 +46,42 @@ STEP = 0.04
 BATCH, RATE = 128, 1e-3
 _PEAK = 20  # points of a film about a peak
 _LEAST = 1e-7  # probability
+SHORTER = 40
+"""Epochs of the other recipe, of each of its two stages."""
+
 PUBLISHED = {"space group": 89, "dimensionality": 93}
+
+RECIPES = ("published", "peaks kept whole")
+"""``published``: films are smoothed to their peaks, which stretches narrower than a peak scale and which move by up to
+0.8 degrees; simulated patterns and films are learned from together. ``peaks kept whole``: the background comes off,
+square roots are learned from, stretches of 3 degrees are scaled, patterns move by up to 0.12 degrees, and films are
+learned from after the simulated patterns, at a rate that rises to 0.003 and falls to zero."""
 
 _HALOGENS = {"Cl", "Br", "I"}
 _OTHER_NONMETALS = {"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Se", "Te"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a row learns from."""
+
+    simulated: bool
+    films: bool
+    augmented: bool
+
+    @property
+    def source(self) -> str:
+        """In words."""
+        films = "four fifths of the films"
+        if not self.films:
+            return "simulated alone"
+        return f"simulated and {films}" if self.simulated else f"{films} alone"
+
+
+SETTINGS = {
+    "published": [Setting(True, films, augmented) for films in (True, False) for augmented in (True, False)],
+    "peaks kept whole": [Setting(False, True, True), Setting(True, True, True), Setting(True, True, False)],
+}
 
 
 @dataclass(frozen=True)
@@ -87,11 +119,19 @@ def peaks_alone(profile: NDArray[np.float32]) -> NDArray[np.float32]:
     return (kept / top if top > 0 else kept)[None].astype(np.float32)
 
 
-def measured(table: Path) -> tuple[Patterns, list[str]]:
-    """The films as the network sees them, and their names."""
+def measured(table: Path, recipe: str) -> Patterns:
+    """The films as the network sees them."""
     films = read_labelled_patterns(table)
-    inputs = np.stack([peaks_alone(VIEW(film.pattern)) for film in films])
-    return Patterns(inputs, np.array([film.space_groups[0] for film in films])), [f.pattern.name for f in films]
+    profiles = [VIEW(film.pattern) for film in films]
+    inputs = np.stack([peaks_alone(profile) if recipe == "published" else profile for profile in profiles])
+    return Patterns(inputs, np.array([film.space_groups[0] for film in films]))
+
+
+def augmentation(recipe: str, of_films: bool) -> Chain:
+    """What a recipe does to a pattern that is learned from."""
+    if recipe == "published":
+        return film_augmentation(STEP, measured=of_films)
+    return Chain((PeakScaling(STEP, 3.0, 0.2), Shift(STEP, 0.12)))
 
 
 def class_names(task: str) -> list[str]:
@@ -118,11 +158,14 @@ def drawn(
     return inputs, classes[rows]
 
 
-def fit(inputs: NDArray[np.float32], classes: NDArray[np.int64], outputs: int, epochs: int, seed: int) -> nn.Module:
-    """The trained network."""
-    torch.manual_seed(seed)
-    network = networks.build("oviedo2019", VIEW.shape, outputs)
+def fit(network: nn.Module, inputs: NDArray[np.float32], classes: NDArray[np.int64], epochs: int, recipe: str) -> None:
+    """Train a network, at a constant rate (``published``) or at one that rises and falls."""
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    rate = None
+    if recipe != "published":
+        steps = epochs * -(-len(inputs) // BATCH)
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3 * RATE, total_steps=steps, pct_start=0.1)
+    outputs = network.head.out_features
     x, wanted = torch.from_numpy(inputs), nn.functional.one_hot(torch.from_numpy(classes), outputs).float()
     for _ in range(epochs):
         for rows in torch.randperm(len(x)).split(BATCH):
@@ -130,45 +173,66 @@ def fit(inputs: NDArray[np.float32], classes: NDArray[np.int64], outputs: int, e
             chances = network(x[rows]).softmax(1).clamp(_LEAST, 1.0 - _LEAST)
             nn.functional.binary_cross_entropy(chances, wanted[rows]).backward()
             optimiser.step()
+            if rate is not None:
+                rate.step()
+
+
+def seen(inputs: NDArray[np.float32], recipe: str) -> NDArray[np.float32]:
+    """What the network is given: heights, or their square roots."""
+    return inputs if recipe == "published" else np.sqrt(np.maximum(inputs, 0.0))
+
+
+def training_sets(
+    sim: Patterns | None, films: Patterns | None, task: str, augmented: bool, recipe: str, budget: Any, seed: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Draws of simulated patterns and of films, where they are to be learned from, in the order of learning."""
+    rng = np.random.default_rng(seed)
+    sets = []
+    for patterns, number, of_films in ((sim, budget.simulated, False), (films, budget.films, True)):
+        if patterns is None:
+            continue
+        augment = augmentation(recipe, of_films) if augmented else None
+        inputs, classes = drawn(patterns, labels(task, patterns.groups), number, augment, rng, not of_films)
+        sets.append((seen(inputs, recipe), classes))
+    if recipe == "published":
+        return [(np.concatenate([s[0] for s in sets]), np.concatenate([s[1] for s in sets]))]
+    return sets
+
+
+def learned(
+    sim: Patterns | None, films: Patterns | None, task: str, augmented: bool, recipe: str, budget: Any, seed: int
+) -> nn.Module:
+    """A trained network."""
+    sets = training_sets(sim, films, task, augmented, recipe, budget, seed)
+    torch.manual_seed(seed)
+    network = networks.build("oviedo2019", VIEW.shape, len(class_names(task)))
+    for inputs, classes in sets:
+        fit(network, inputs, classes, budget.epochs if recipe == "published" else SHORTER, recipe)
     return network.eval()
 
 
-def training_set(
-    sim: Patterns, films: Patterns | None, task: str, augmented: bool, numbers: tuple[int, int], seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Simulated patterns, and films where some are to be learned from."""
-    rng = np.random.default_rng(seed)
-    parts = [
-        drawn(sim, labels(task, sim.groups), numbers[0], film_augmentation(STEP) if augmented else None, rng, True)
-    ]
-    if films is not None:
-        augment = film_augmentation(STEP, measured=True) if augmented else None
-        parts.append(drawn(films, labels(task, films.groups), numbers[1], augment, rng, False))
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-
 def run(
-    sim: Patterns, films: Patterns, task: str, learn_films: bool, augmented: bool, seed: int, arguments: Any
-) -> dict[str, Any]:
+    sim: Patterns | None, films: Patterns, task: str, learn_films: bool, augmented: bool, recipe: str, budget: Any,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
     """One seed of one setting: what is said of every film by a network that did not learn from it."""
-    numbers, outputs = (arguments.simulated, arguments.films), len(class_names(task))
     said = np.zeros(len(films.groups), np.int64)
     began = time.process_time()
     order = np.random.default_rng((seed, 17)).permutation(len(said))
-    folds = np.array_split(order, arguments.folds) if learn_films else [order]
+    folds = np.array_split(order, budget.folds) if learn_films else [order]
     for number, fold in enumerate(folds):
         rest = np.setdiff1d(order, fold)
-        learned = Patterns(films.inputs[rest], films.groups[rest]) if learn_films else None
-        inputs, classes = training_set(sim, learned, task, augmented, numbers, 1000 * seed + number)
-        network = fit(inputs, classes, outputs, arguments.epochs, 1000 * seed + number)
+        own = Patterns(films.inputs[rest], films.groups[rest]) if learn_films else None
+        network = learned(sim, own, task, augmented, recipe, budget, 1000 * seed + number)
         with torch.inference_mode():
-            said[fold] = network(torch.from_numpy(films.inputs[fold])).argmax(1).numpy()
+            said[fold] = network(torch.from_numpy(seen(films.inputs[fold], recipe))).argmax(1).numpy()
     return {"said": said.tolist(), "core_seconds": round(time.process_time() - began, 1)}
 
 
-def neighbours(films: Patterns, seed: int, folds: int) -> NDArray[np.int64]:
+def neighbours(films: Patterns, recipe: str, seed: int, folds: int) -> NDArray[np.int64]:
     """Place of the most similar film of the other folds (correlation of what the network sees): no learning at all."""
-    profiles = films.inputs[:, 0] - films.inputs[:, 0].mean(1, keepdims=True)
+    profiles = seen(films.inputs, recipe)[:, 0].astype(float)
+    profiles -= profiles.mean(1, keepdims=True)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     order = np.random.default_rng((seed, 17)).permutation(len(profiles))
     nearest = np.zeros(len(profiles), np.int64)
@@ -189,16 +253,16 @@ def summary(task: str, films: Patterns, runs: list[dict[str, Any]]) -> str:
     return f"**{by_seed.mean():.1f}**{spread} | {100 * low:.1f}-{100 * high:.1f} | {recall:.1f}"
 
 
-def draw_maps(sim: Patterns, films: Patterns, arguments: Any, path: Path) -> None:
-    """For each space group, its films' mean pattern over the average class activation map of what was learned."""
+def draw_maps(sim: Patterns, films: Patterns, recipe: str, arguments: Any, path: Path) -> None:
+    """For each space group, its films' mean pattern over the average class activation map of what was learned last."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     task = "space group"
-    inputs, classes = training_set(sim, films, task, True, (arguments.simulated, arguments.films), 0)
-    network = fit(inputs, classes, len(GROUPS), arguments.epochs, 0)
+    network = learned(sim, films, task, True, recipe, arguments, 0)
+    inputs, classes = training_sets(sim, films, task, True, recipe, arguments, 0)[-1]
     with torch.inference_mode():
         maps = network.class_activation(torch.from_numpy(inputs)).numpy()  # (n, classes, stretches)
     angles = np.linspace(*VIEW.two_theta_range, VIEW.points, endpoint=False) + STEP / 2
@@ -206,7 +270,7 @@ def draw_maps(sim: Patterns, films: Patterns, arguments: Any, path: Path) -> Non
     averages = [maps[classes == place, place].mean(0) for place in range(len(GROUPS))]
     reach = float(np.abs(averages).max())
     for place, (group, axis) in enumerate(zip(GROUPS, axes, strict=True)):
-        of_group = films.inputs[films.groups == group, 0]
+        of_group = seen(films.inputs[films.groups == group, 0], recipe)
         picture = axis.imshow(
             averages[place][None], extent=(*VIEW.two_theta_range, 0, 1), aspect="auto", cmap="RdBu_r",
             vmin=-reach, vmax=reach, alpha=0.8,
@@ -216,9 +280,23 @@ def draw_maps(sim: Patterns, films: Patterns, arguments: Any, path: Path) -> Non
         axis.set_ylabel(f"{space_group_symbol(group)}\n{len(of_group)} films", fontsize=8)
     axes[-1].set_xlabel("2θ / °")
     figure.colorbar(picture, ax=axes, label="speaks for the class (red) or against it (blue)", shrink=0.5)
-    figure.suptitle("Average class activation maps, and the mean of the films", fontsize=10)
+    figure.suptitle(f"Average class activation maps ({recipe}), and the mean of the films", fontsize=10)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def kept_run(
+    sim: Patterns, films: Patterns, task: str, recipe: str, setting: Setting, budget: Any, seed: int
+) -> dict[str, Any]:
+    """One seed of one setting, from OUTPUT where it was done already."""
+    numbers = budget.epochs if recipe == "published" else SHORTER, budget.folds, budget.simulated, budget.films
+    name = f"{task}-{recipe}-{setting.source}-{setting.augmented}-{seed}-{'-'.join(map(str, numbers))}.json"
+    place = budget.output / name.replace(" ", "_")
+    if not place.is_file():
+        own = sim if setting.simulated else None
+        result = run(own, films, task, setting.films, setting.augmented, recipe, budget, seed)
+        place.write_text(json.dumps(result))
+    return json.loads(place.read_text())
 
 
 def main() -> None:
@@ -226,48 +304,45 @@ def main() -> None:
     parser.add_argument("structures", type=Path)
     parser.add_argument("thin_films", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/oviedo"))
+    parser.add_argument("--tasks", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=100, help="of the published recipe")
     parser.add_argument("--simulated", type=int, default=2_000, help="draws of simulated patterns")
     parser.add_argument("--films", type=int, default=5_000, help="draws of films")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     sim = simulated(arguments.structures, arguments.output / "cache")
-    films, _ = measured(arguments.thin_films)
-    count = {g: (int((sim.groups == g).sum()), int((films.groups == g).sum())) for g in GROUPS}
+    films = {recipe: measured(arguments.thin_films, recipe) for recipe in RECIPES}
+    count = {g: (int((sim.groups == g).sum()), int((films["published"].groups == g).sum())) for g in GROUPS}
     print("| space group | dimensionality | simulated | films |\n|---|---|---|---|")
     for group, (simulations, scans) in count.items():
         print(f"| {space_group_symbol(group)} | {DIMENSIONALITY[group]} | {simulations} | {scans} |")
-    print("\n| task | learned from | augmentation | accuracy, % (seeds) | 95 % of 85 films | mean recall | published |")
+    print("\n| task | recipe | learned from | augmentation | accuracy, % (seeds) | 95 % of 85 films | mean recall |")
     print("|---|---|---|---|---|---|---|")
-    budget = (arguments.epochs, arguments.folds, arguments.simulated, arguments.films)
-    for task in PUBLISHED:
-        true = labels(task, films.groups)
+    for task in arguments.tasks:
+        true = labels(task, films["published"].groups)
         majority = 100 * np.bincount(true).max() / len(true)
-        print(f"| {task} | majority of the films | | {majority:.1f} | | {100 / len(np.unique(true)):.1f} | |")
-        looked_up = [neighbours(films, seed, arguments.folds) for seed in range(arguments.seeds)]
-        figures = summary(task, films, [{"said": true[nearest]} for nearest in looked_up])
-        print(f"| {task} | nearest neighbour among four fifths of the films | | {figures} | |")
-        for learn_films in (True, False):
-            for augmented in (True, False):
-                runs = []
-                for seed in range(arguments.seeds):
-                    name = f"{task}-{learn_films}-{augmented}-{seed}-{'-'.join(map(str, budget))}.json"
-                    place = arguments.output / name.replace(" ", "_")
-                    if not place.is_file():
-                        result = run(sim, films, task, learn_films, augmented, seed, arguments)
-                        place.write_text(json.dumps(result))
-                    runs.append(json.loads(place.read_text()))
-                source = "simulated and four fifths of the films" if learn_films else "simulated alone"
-                figures = summary(task, films, runs)
-                published = PUBLISHED[task] if learn_films and augmented else ""
-                print(f"| {task} | {source} | {'yes' if augmented else 'no'} | {figures} | {published} |", flush=True)
-    picture = arguments.output / "maps.png"
-    draw_maps(sim, films, arguments, picture)
+        print(f"| {task} | | majority of the films | | {majority:.1f} | | {100 / len(np.unique(true)):.1f} |")
+        for recipe in RECIPES:
+            places = [neighbours(films[recipe], recipe, seed, arguments.folds) for seed in range(arguments.seeds)]
+            figures = summary(task, films[recipe], [{"said": true[nearest]} for nearest in places])
+            print(f"| {task} | {recipe} | nearest of four fifths of the films | | {figures} |")
+            for setting in SETTINGS[recipe]:
+                runs = [
+                    kept_run(sim, films[recipe], task, recipe, setting, arguments, s) for s in range(arguments.seeds)
+                ]
+                figures = summary(task, films[recipe], runs)
+                augmented = "yes" if setting.augmented else "no"
+                print(f"| {task} | {recipe} | {setting.source} | {augmented} | {figures} |", flush=True)
+        print(f"| {task} | the publication's figure | | yes | {PUBLISHED[task]} | | |")
+    for recipe in RECIPES:
+        picture = arguments.output / f"maps-{recipe.replace(' ', '-')}.png"
+        draw_maps(sim, films[recipe], recipe, arguments, picture)
+        print(f"\n{picture}", end="")
     print(
-        f"\n{picture}\n{time.strftime('%Y-%m-%d')}, {arguments.epochs} epochs, {arguments.seeds} seeds, torch "
+        f"\n{time.strftime('%Y-%m-%d')}, {arguments.epochs} epochs, {arguments.seeds} seeds, torch "
         f"{torch.__version__}, Python {platform.python_version()}, one thread of {platform.machine()}"
     )
 
