@@ -85,11 +85,18 @@ def budget_of(row: Row, budgets: dict[str, int]) -> int:
 
 
 def rows_of(names: Sequence[str]) -> list[Row]:
-    """A row for each network, or for each label that its publication trains one for."""
+    """A row for each network, or for each label that its publication trains one for; for one label where the name is a
+    row's key.
+
+    Raises:
+        InputError: no such network.
+    """
     rows = []
     for name in names:
-        heads = getattr(networks.network(name), "HEADS", (None,))
-        rows += [Row(name)] if name in shipped_models() else [Row(name, head) for head in heads]
+        network, _, label = name.partition("-")
+        heads = getattr(networks.network(network), "HEADS", (None,))
+        of_network = [Row(network)] if network in shipped_models() else [Row(network, head) for head in heads]
+        rows += [row for row in of_network if not label or row.key == name]
     return rows
 
 
@@ -191,7 +198,7 @@ def baselines(held_out: Path, arguments: argparse.Namespace) -> list[dict[str, A
         rows = {conditions: report["baselines"][key] for conditions, report in reports.items()}
         result: dict[str, Any] = {
             "name": name,
-            "network": "baselines",
+            "key": "baselines",
             "published": PUBLISHED.get(name, ""),
             "patterns": rows["lab"]["trained_on"],
             "core_hours": rows["lab"]["seconds"] / 3600,
@@ -229,7 +236,7 @@ def tables(results: Sequence[dict[str, Any]], command: str) -> str:
     for r in results:
         hours = "–" if r.get("core_hours") is None else f"{r['core_hours']:.2f}"
         cost = [f"{r[k]:,.0f}" if r.get(k) else "–" for k in ("parameters", "patterns", "patterns_a_second")]
-        rerun = f"{command} --rows {r['network']}"
+        rerun = f"{command} --rows {r['key']}"
         lines.append(
             f"| {r['name']}{' (shipped)' if r.get('shipped') else ''} | {cost[0]} | {cost[1]} | {hours} | {cost[2]} "
             f"| {r['published'] or '–'} | `{rerun}` |"
@@ -257,7 +264,7 @@ def main() -> None:
     parser.add_argument("--recipe", choices=("paper", "robust"), default="paper", help="of what is trained")
     parser.add_argument("--learned", type=int, default=20_000, help="structures that baselines learn from")
     parser.add_argument("--limit", type=int, help="structures of the test side, a random sample; all when omitted")
-    parser.add_argument("--rows", nargs="*", help="only these networks; `baselines` for the baselines")
+    parser.add_argument("--rows", nargs="*", help="only these networks, or NAME-LABEL; `baselines`: those")
     parser.add_argument("--cache", type=Path, help="folder of computed lines; OUTPUT/cache when omitted")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--processes", type=int, default=1, help="of a training, each with its share of a batch")
@@ -273,7 +280,7 @@ def main() -> None:
     wanted = arguments.rows if arguments.rows is not None else ["baselines", *networks.names()]
     results = baselines(held_out, arguments) if "baselines" in wanted else []
     for row in rows_of([name for name in wanted if name != "baselines"]):
-        results.append({"network": row.network, **result_of(row, held_out, arguments)})
+        results.append({"key": row.key, **result_of(row, held_out, arguments)})
         print(f"done: {row.name}", flush=True)
     budget = f"--budget {' '.join(arguments.budget)} --recipe {arguments.recipe}"
     command = f"python benchmarks/comparison.py STRUCTURES PATTERNS {budget}"

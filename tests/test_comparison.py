@@ -129,6 +129,9 @@ def test_rows_are_shipped_networks_and_a_network_a_label():
     assert [name for name in names if name.startswith("park2017")] == [
         "park2017, system", "park2017, extinction group", "park2017, space group",
     ]  # fmt: skip
+    assert [row.key for row in benchmark("comparison").rows_of(["park2017-system", "lee2022"])] == [
+        "park2017-system", "lee2022",
+    ]  # fmt: skip
 
 
 def test_a_budget_is_of_all_of_a_network_or_of_one_label():
