@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from syngony import networks
+from syngony.errors import InputError
 from syngony.evaluation import SimulatedPatterns, TrainingSet, Witnesses, evaluate_patterns, evaluate_structures
 from syngony.inference import Network, shipped_models
 from syngony.learning.split import split_table
@@ -89,14 +90,17 @@ def rows_of(names: Sequence[str]) -> list[Row]:
     row's key.
 
     Raises:
-        InputError: no such network.
+        InputError: no such network, or no row of that label.
     """
     rows = []
     for name in names:
         network, _, label = name.partition("-")
         heads = getattr(networks.network(network), "HEADS", (None,))
         of_network = [Row(network)] if network in shipped_models() else [Row(network, head) for head in heads]
-        rows += [row for row in of_network if not label or row.key == name]
+        chosen = [row for row in of_network if not label or row.key == name]
+        if not chosen:
+            raise InputError(f"{name}: choose one of {', '.join(row.key for row in of_network)}")
+        rows += chosen
     return rows
 
 
@@ -173,13 +177,12 @@ def result_of(row: Row, held_out: Path, arguments: argparse.Namespace) -> dict[s
     shipped = row.key in shipped_models()
     model = row.key if shipped else str(trained(row, arguments))
     card = Network.load(model).card
-    training = card.get("training") or {}
     seconds = card.get("core_seconds")
     result: dict[str, Any] = {
         "name": row.name,
         "shipped": shipped,
         "parameters": card["parameters"],
-        "patterns": training.get("patterns"),
+        "patterns": (card.get("training") or {}).get("patterns"),
         "core_hours": None if seconds is None else seconds / 3600,
         "patterns_a_second": speed(model, held_out),
         "published": getattr(networks.network(row.network), "PUBLISHED", ""),
@@ -269,17 +272,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--processes", type=int, default=1, help="of a training, each with its share of a batch")
     arguments = parser.parse_args()
+    wanted = arguments.rows if arguments.rows is not None else ["baselines", *networks.names()]
     try:
         arguments.budgets = {"": DEFAULT_BUDGET} | budgets_of(arguments.budget)
     except ValueError as error:
         parser.error(f"--budget: {error}")
+    try:
+        rows = rows_of([name for name in wanted if name != "baselines"])
+    except InputError as error:
+        parser.error(f"--rows: {error}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     held_out = arguments.output / "held_out.parquet"
     if not held_out.is_file():
         split_table(arguments.structures, held_out, "test")
-    wanted = arguments.rows if arguments.rows is not None else ["baselines", *networks.names()]
     results = baselines(held_out, arguments) if "baselines" in wanted else []
-    for row in rows_of([name for name in wanted if name != "baselines"]):
+    for row in rows:
         results.append({"key": row.key, **result_of(row, held_out, arguments)})
         print(f"done: {row.name}", flush=True)
     budget = f"--budget {' '.join(arguments.budget)} --recipe {arguments.recipe}"

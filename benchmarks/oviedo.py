@@ -17,7 +17,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,7 @@ STEP = 0.04
 BATCH, RATE = 128, 1e-3
 _PEAK = 20  # points of a film about a peak
 _LEAST = 1e-7  # probability
-SHORTER = 40
-"""Epochs of the other recipe, of each of its two stages."""
-
 PUBLISHED = {"space group": 89, "dimensionality": 93}
-
-RECIPES = ("published", "peaks kept whole")
-"""``published``: films are smoothed to their peaks, which stretches narrower than a peak scale and which move by up to
-0.8 degrees; simulated patterns and films are learned from together. ``peaks kept whole``: the background comes off,
-square roots are learned from, stretches of 3 degrees are scaled, patterns move by up to 0.12 degrees, and films are
-learned from after the simulated patterns, at a rate that rises to 0.003 and falls to zero."""
 
 _HALOGENS = {"Cl", "Br", "I"}
 _OTHER_NONMETALS = {"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Se", "Te"}
@@ -78,10 +69,47 @@ class Setting:
         return f"simulated and {films}" if self.simulated else f"{films} alone"
 
 
-SETTINGS = {
-    "published": [Setting(True, films, augmented) for films in (True, False) for augmented in (True, False)],
-    "peaks kept whole": [Setting(False, True, True), Setting(True, True, True), Setting(True, True, False)],
-}
+@dataclass(frozen=True)
+class Recipe:
+    """How films are prepared, and how a network learns from them and from simulated patterns.
+
+    Attributes:
+        name: in tables and file names.
+        smoothed: films are left their smoothed peaks alone; else their background comes off.
+        roots: the network is given square roots of heights.
+        of_simulated, of_films: augmentation.
+        epochs: of a stage.
+        together: one stage, at a constant rate; else simulated patterns are learned from first and films after them, at
+            a rate that rises to three times the constant one and falls to zero.
+        settings: rows of the table.
+    """
+
+    name: str
+    smoothed: bool
+    roots: bool
+    of_simulated: Chain
+    of_films: Chain
+    epochs: int
+    together: bool
+    settings: tuple[Setting, ...]
+
+    def seen(self, heights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network is given of a pattern's heights."""
+        return np.sqrt(np.maximum(heights, 0.0)) if self.roots else heights
+
+
+_WHOLE = Chain((PeakScaling(STEP, 3.0, 0.2), Shift(STEP, 0.12)))  # a stretch is wider than a peak
+
+RECIPES = (
+    Recipe(
+        "published", True, False, film_augmentation(STEP), film_augmentation(STEP, measured=True), 100, True,
+        tuple(Setting(True, films, augmented) for films in (True, False) for augmented in (True, False)),
+    ),
+    Recipe(
+        "peaks kept whole", False, True, _WHOLE, _WHOLE, 40, False,
+        (Setting(False, True, True), Setting(True, True, True), Setting(True, True, False)),
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,19 +147,10 @@ def peaks_alone(profile: NDArray[np.float32]) -> NDArray[np.float32]:
     return (kept / top if top > 0 else kept)[None].astype(np.float32)
 
 
-def measured(table: Path, recipe: str) -> Patterns:
-    """The films as the network sees them."""
+def measured(table: Path) -> Patterns:
+    """The films without their background."""
     films = read_labelled_patterns(table)
-    profiles = [VIEW(film.pattern) for film in films]
-    inputs = np.stack([peaks_alone(profile) if recipe == "published" else profile for profile in profiles])
-    return Patterns(inputs, np.array([film.space_groups[0] for film in films]))
-
-
-def augmentation(recipe: str, of_films: bool) -> Chain:
-    """What a recipe does to a pattern that is learned from."""
-    if recipe == "published":
-        return film_augmentation(STEP, measured=of_films)
-    return Chain((PeakScaling(STEP, 3.0, 0.2), Shift(STEP, 0.12)))
+    return Patterns(np.stack([VIEW(f.pattern) for f in films]), np.array([f.space_groups[0] for f in films]))
 
 
 def class_names(task: str) -> list[str]:
@@ -158,80 +177,79 @@ def drawn(
     return inputs, classes[rows]
 
 
-def fit(network: nn.Module, inputs: NDArray[np.float32], classes: NDArray[np.int64], epochs: int, recipe: str) -> None:
-    """Train a network, at a constant rate (``published``) or at one that rises and falls."""
+def fit(network: nn.Module, inputs: NDArray[np.float32], classes: NDArray[np.int64], recipe: Recipe) -> None:
+    """One stage of a recipe."""
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
-    rate = None
-    if recipe != "published":
-        steps = epochs * -(-len(inputs) // BATCH)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3 * RATE, total_steps=steps, pct_start=0.1)
+    rates = None
+    if not recipe.together:
+        steps = recipe.epochs * -(-len(inputs) // BATCH)
+        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3 * RATE, total_steps=steps, pct_start=0.1)
     outputs = network.head.out_features
     x, wanted = torch.from_numpy(inputs), nn.functional.one_hot(torch.from_numpy(classes), outputs).float()
-    for _ in range(epochs):
+    for _ in range(recipe.epochs):
         for rows in torch.randperm(len(x)).split(BATCH):
             optimiser.zero_grad(set_to_none=True)
             chances = network(x[rows]).softmax(1).clamp(_LEAST, 1.0 - _LEAST)
             nn.functional.binary_cross_entropy(chances, wanted[rows]).backward()
             optimiser.step()
-            if rate is not None:
-                rate.step()
+            if rates is not None:
+                rates.step()
 
 
-def seen(inputs: NDArray[np.float32], recipe: str) -> NDArray[np.float32]:
-    """What the network is given: heights, or their square roots."""
-    return inputs if recipe == "published" else np.sqrt(np.maximum(inputs, 0.0))
+Stage = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""What is learned from at once: inputs and classes."""
 
 
-def training_sets(
-    sim: Patterns | None, films: Patterns | None, task: str, augmented: bool, recipe: str, budget: Any, seed: int
-) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+def stages(
+    sim: Patterns | None, films: Patterns | None, task: str, augmented: bool, recipe: Recipe, budget: Any, seed: int
+) -> list[Stage]:
     """Draws of simulated patterns and of films, where they are to be learned from, in the order of learning."""
     rng = np.random.default_rng(seed)
-    sets = []
-    for patterns, number, of_films in ((sim, budget.simulated, False), (films, budget.films, True)):
-        if patterns is None:
-            continue
-        augment = augmentation(recipe, of_films) if augmented else None
-        inputs, classes = drawn(patterns, labels(task, patterns.groups), number, augment, rng, not of_films)
-        sets.append((seen(inputs, recipe), classes))
-    if recipe == "published":
-        return [(np.concatenate([s[0] for s in sets]), np.concatenate([s[1] for s in sets]))]
-    return sets
+    parts = []
+    for patterns, number, augment, balanced in (
+        (sim, budget.simulated, recipe.of_simulated, True),
+        (films, budget.films, recipe.of_films, False),
+    ):
+        if patterns is not None:
+            classes = labels(task, patterns.groups)
+            inputs, classes = drawn(patterns, classes, number, augment if augmented else None, rng, balanced)
+            parts.append((recipe.seen(inputs), classes))
+    if recipe.together:
+        return [(np.concatenate([inputs for inputs, _ in parts]), np.concatenate([classes for _, classes in parts]))]
+    return parts
 
 
-def learned(
-    sim: Patterns | None, films: Patterns | None, task: str, augmented: bool, recipe: str, budget: Any, seed: int
-) -> nn.Module:
+def learned(learned_from: list[Stage], task: str, recipe: Recipe, seed: int) -> nn.Module:
     """A trained network."""
-    sets = training_sets(sim, films, task, augmented, recipe, budget, seed)
     torch.manual_seed(seed)
     network = networks.build("oviedo2019", VIEW.shape, len(class_names(task)))
-    for inputs, classes in sets:
-        fit(network, inputs, classes, budget.epochs if recipe == "published" else SHORTER, recipe)
+    for inputs, classes in learned_from:
+        fit(network, inputs, classes, recipe)
     return network.eval()
 
 
 def run(
-    sim: Patterns | None, films: Patterns, task: str, learn_films: bool, augmented: bool, recipe: str, budget: Any,
-    seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    sim: Patterns, films: Patterns, task: str, setting: Setting, recipe: Recipe, budget: Any, seed: int
+) -> dict[str, Any]:
     """One seed of one setting: what is said of every film by a network that did not learn from it."""
     said = np.zeros(len(films.groups), np.int64)
     began = time.process_time()
     order = np.random.default_rng((seed, 17)).permutation(len(said))
-    folds = np.array_split(order, budget.folds) if learn_films else [order]
+    folds = np.array_split(order, budget.folds) if setting.films else [order]
     for number, fold in enumerate(folds):
         rest = np.setdiff1d(order, fold)
-        own = Patterns(films.inputs[rest], films.groups[rest]) if learn_films else None
-        network = learned(sim, own, task, augmented, recipe, budget, 1000 * seed + number)
+        own = Patterns(films.inputs[rest], films.groups[rest]) if setting.films else None
+        one = 1000 * seed + number
+        from_these = stages(sim if setting.simulated else None, own, task, setting.augmented, recipe, budget, one)
+        network = learned(from_these, task, recipe, one)
         with torch.inference_mode():
-            said[fold] = network(torch.from_numpy(seen(films.inputs[fold], recipe))).argmax(1).numpy()
+            said[fold] = network(torch.from_numpy(recipe.seen(films.inputs[fold]))).argmax(1).numpy()
     return {"said": said.tolist(), "core_seconds": round(time.process_time() - began, 1)}
 
 
-def neighbours(films: Patterns, recipe: str, seed: int, folds: int) -> NDArray[np.int64]:
+def neighbours(films: Patterns, recipe: Recipe, seed: int, folds: int) -> NDArray[np.int64]:
     """Place of the most similar film of the other folds (correlation of what the network sees): no learning at all."""
-    profiles = seen(films.inputs, recipe)[:, 0].astype(float)
+    profiles = recipe.seen(films.inputs)[:, 0].astype(float)
     profiles -= profiles.mean(1, keepdims=True)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     order = np.random.default_rng((seed, 17)).permutation(len(profiles))
@@ -242,9 +260,8 @@ def neighbours(films: Patterns, recipe: str, seed: int, folds: int) -> NDArray[n
     return nearest
 
 
-def summary(task: str, films: Patterns, runs: list[dict[str, Any]]) -> str:
+def summary(true: NDArray[np.int64], runs: list[dict[str, Any]]) -> str:
     """Accuracy over seeds, each film once a seed; recall averaged over classes; the interval is of one seed."""
-    true = labels(task, films.groups)
     right = np.array([np.array(r["said"]) == true for r in runs])
     by_seed = 100 * right.mean(1)
     recall = 100 * np.mean([right[:, true == c].mean() for c in np.unique(true)])
@@ -253,7 +270,7 @@ def summary(task: str, films: Patterns, runs: list[dict[str, Any]]) -> str:
     return f"**{by_seed.mean():.1f}**{spread} | {100 * low:.1f}-{100 * high:.1f} | {recall:.1f}"
 
 
-def draw_maps(sim: Patterns, films: Patterns, recipe: str, arguments: Any, path: Path) -> None:
+def draw_maps(sim: Patterns, films: Patterns, recipe: Recipe, arguments: Any, path: Path) -> None:
     """For each space group, its films' mean pattern over the average class activation map of what was learned last."""
     import matplotlib
 
@@ -261,8 +278,9 @@ def draw_maps(sim: Patterns, films: Patterns, recipe: str, arguments: Any, path:
     import matplotlib.pyplot as plt
 
     task = "space group"
-    network = learned(sim, films, task, True, recipe, arguments, 0)
-    inputs, classes = training_sets(sim, films, task, True, recipe, arguments, 0)[-1]
+    learned_from = stages(sim, films, task, True, recipe, arguments, 0)
+    network = learned(learned_from, task, recipe, 0)
+    inputs, classes = learned_from[-1]
     with torch.inference_mode():
         maps = network.class_activation(torch.from_numpy(inputs)).numpy()  # (n, classes, stretches)
     angles = np.linspace(*VIEW.two_theta_range, VIEW.points, endpoint=False) + STEP / 2
@@ -270,7 +288,7 @@ def draw_maps(sim: Patterns, films: Patterns, recipe: str, arguments: Any, path:
     averages = [maps[classes == place, place].mean(0) for place in range(len(GROUPS))]
     reach = float(np.abs(averages).max())
     for place, (group, axis) in enumerate(zip(GROUPS, axes, strict=True)):
-        of_group = seen(films.inputs[films.groups == group, 0], recipe)
+        of_group = recipe.seen(films.inputs[films.groups == group, 0])
         picture = axis.imshow(
             averages[place][None], extent=(*VIEW.two_theta_range, 0, 1), aspect="auto", cmap="RdBu_r",
             vmin=-reach, vmax=reach, alpha=0.8,
@@ -280,22 +298,20 @@ def draw_maps(sim: Patterns, films: Patterns, recipe: str, arguments: Any, path:
         axis.set_ylabel(f"{space_group_symbol(group)}\n{len(of_group)} films", fontsize=8)
     axes[-1].set_xlabel("2θ / °")
     figure.colorbar(picture, ax=axes, label="speaks for the class (red) or against it (blue)", shrink=0.5)
-    figure.suptitle(f"Average class activation maps ({recipe}), and the mean of the films", fontsize=10)
+    figure.suptitle(f"Average class activation maps ({recipe.name}), and the mean of the films", fontsize=10)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
 def kept_run(
-    sim: Patterns, films: Patterns, task: str, recipe: str, setting: Setting, budget: Any, seed: int
+    sim: Patterns, films: Patterns, task: str, setting: Setting, recipe: Recipe, budget: Any, seed: int
 ) -> dict[str, Any]:
     """One seed of one setting, from OUTPUT where it was done already."""
-    numbers = budget.epochs if recipe == "published" else SHORTER, budget.folds, budget.simulated, budget.films
-    name = f"{task}-{recipe}-{setting.source}-{setting.augmented}-{seed}-{'-'.join(map(str, numbers))}.json"
+    numbers = recipe.epochs, budget.folds, budget.simulated, budget.films
+    name = f"{task}-{recipe.name}-{setting.source}-{setting.augmented}-{seed}-{'-'.join(map(str, numbers))}.json"
     place = budget.output / name.replace(" ", "_")
     if not place.is_file():
-        own = sim if setting.simulated else None
-        result = run(own, films, task, setting.films, setting.augmented, recipe, budget, seed)
-        place.write_text(json.dumps(result))
+        place.write_text(json.dumps(run(sim, films, task, setting, recipe, budget, seed)))
     return json.loads(place.read_text())
 
 
@@ -314,32 +330,33 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     sim = simulated(arguments.structures, arguments.output / "cache")
-    films = {recipe: measured(arguments.thin_films, recipe) for recipe in RECIPES}
-    count = {g: (int((sim.groups == g).sum()), int((films["published"].groups == g).sum())) for g in GROUPS}
+    measured_films = measured(arguments.thin_films)
+    smoothed = replace(measured_films, inputs=np.stack([peaks_alone(profile) for profile in measured_films.inputs]))
+    recipes = (replace(RECIPES[0], epochs=arguments.epochs), *RECIPES[1:])
+    prepared = [(recipe, smoothed if recipe.smoothed else measured_films) for recipe in recipes]
+    count = {g: (int((sim.groups == g).sum()), int((measured_films.groups == g).sum())) for g in GROUPS}
     print("| space group | dimensionality | simulated | films |\n|---|---|---|---|")
     for group, (simulations, scans) in count.items():
         print(f"| {space_group_symbol(group)} | {DIMENSIONALITY[group]} | {simulations} | {scans} |")
     print("\n| task | recipe | learned from | augmentation | accuracy, % (seeds) | 95 % of 85 films | mean recall |")
     print("|---|---|---|---|---|---|---|")
     for task in arguments.tasks:
-        true = labels(task, films["published"].groups)
+        true = labels(task, measured_films.groups)
         majority = 100 * np.bincount(true).max() / len(true)
         print(f"| {task} | | majority of the films | | {majority:.1f} | | {100 / len(np.unique(true)):.1f} |")
-        for recipe in RECIPES:
-            places = [neighbours(films[recipe], recipe, seed, arguments.folds) for seed in range(arguments.seeds)]
-            figures = summary(task, films[recipe], [{"said": true[nearest]} for nearest in places])
-            print(f"| {task} | {recipe} | nearest of four fifths of the films | | {figures} |")
-            for setting in SETTINGS[recipe]:
-                runs = [
-                    kept_run(sim, films[recipe], task, recipe, setting, arguments, s) for s in range(arguments.seeds)
-                ]
-                figures = summary(task, films[recipe], runs)
+        for recipe, films in prepared:
+            places = [neighbours(films, recipe, seed, arguments.folds) for seed in range(arguments.seeds)]
+            figures = summary(true, [{"said": true[nearest]} for nearest in places])
+            print(f"| {task} | {recipe.name} | nearest of four fifths of the films | | {figures} |")
+            for setting in recipe.settings:
+                runs = [kept_run(sim, films, task, setting, recipe, arguments, s) for s in range(arguments.seeds)]
+                figures = summary(true, runs)
                 augmented = "yes" if setting.augmented else "no"
-                print(f"| {task} | {recipe} | {setting.source} | {augmented} | {figures} |", flush=True)
+                print(f"| {task} | {recipe.name} | {setting.source} | {augmented} | {figures} |", flush=True)
         print(f"| {task} | the publication's figure | | yes | {PUBLISHED[task]} | | |")
-    for recipe in RECIPES:
-        picture = arguments.output / f"maps-{recipe.replace(' ', '-')}.png"
-        draw_maps(sim, films[recipe], recipe, arguments, picture)
+    for recipe, films in prepared:
+        picture = arguments.output / f"maps-{recipe.name.replace(' ', '-')}.png"
+        draw_maps(sim, films, recipe, arguments, picture)
         print(f"\n{picture}", end="")
     print(
         f"\n{time.strftime('%Y-%m-%d')}, {arguments.epochs} epochs, {arguments.seeds} seeds, torch "

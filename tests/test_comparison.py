@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="networks need the 'train' extra")
 pytest.importorskip("sklearn", reason="trees need the 'baselines' extra")
 
 from syngony import networks
+from syngony.errors import InputError
 from syngony.evaluation import SimulatedPatterns
 from syngony.learning.split import side_of
 from syngony.structure import Structure
@@ -132,6 +133,8 @@ def test_rows_are_shipped_networks_and_a_network_a_label():
     assert [row.key for row in benchmark("comparison").rows_of(["park2017-system", "lee2022"])] == [
         "park2017-system", "lee2022",
     ]  # fmt: skip
+    with pytest.raises(InputError, match=r"park2017-colour: choose one of park2017-system"):
+        benchmark("comparison").rows_of(["park2017-colour"])
 
 
 def test_a_budget_is_of_all_of_a_network_or_of_one_label():

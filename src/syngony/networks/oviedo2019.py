@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from syngony.networks._same_padding import same_padded
 from syngony.views import ProfileView
 
 PUBLISHED = "88 thin films with simulated patterns, five folds: dimensionality 93, space group (of seven) 89"
@@ -27,8 +28,7 @@ class Stretches(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, points) to (batch, channels, ceil(points / kernel)); odd padding goes to the right."""
         kernel = self.kernel_size[0]
-        missing = -int(x.shape[-1]) % kernel  # a tensor while it is exported
-        points = nn.functional.pad(x, (missing // 2, missing - missing // 2)).transpose(1, 2)
+        points = same_padded(x, kernel, kernel).transpose(1, 2)
         stretches = points.unflatten(1, (-1, kernel)).flatten(2)
         return nn.functional.linear(stretches, self.weight.transpose(1, 2).flatten(1), self.bias).transpose(1, 2)
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from syngony.networks._same_padding import same_padded
 from syngony.networks._thinned_means import ThinnedMeans
 from syngony.views import ProfileView
 
@@ -36,9 +37,8 @@ class SameConvolution(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, points) to (batch, channels, ceil(points / stride))."""
-        points, (kernel,), (stride,) = int(x.shape[-1]), self.kernel_size, self.stride  # a tensor while it is exported
-        missing = max((-(-points // stride) - 1) * stride + kernel - points, 0)
-        return super().forward(nn.functional.pad(x, (missing // 2, missing - missing // 2)))
+        (kernel,), (stride,) = self.kernel_size, self.stride
+        return super().forward(same_padded(x, kernel, stride))
 
 
 class Park2017(nn.Module):
