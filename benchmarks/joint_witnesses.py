@@ -20,7 +20,8 @@ def network_witness(model: str) -> Callable[[Any], dict[str, Any]]:
     network = Network.load(model)
 
     def ask(scan: Any) -> dict[str, Any]:
-        scores = network.scores(network.view(scan.pattern)[None])
+        suited = network.suited_to(scan.pattern)
+        scores = suited.scores(suited.view(scan.pattern)[None])
         groups = scores.space_groups
         return {
             "systems": [round(float(p), 7) for p in scores.systems[0]],

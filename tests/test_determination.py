@@ -26,9 +26,11 @@ from syngony.determination.verdict import remarks
 from syngony.diffraction.laboratory import Conditions, Laboratory, tube
 from syngony.diffraction.measure import measure
 from syngony.diffraction.phase import Phase
+from syngony.diffraction.profile import PaperGrid, paper_pattern
+from syngony.diffraction.reflections import reflections
 from syngony.errors import InputError, PatternError
 from syngony.extinction_groups import extinction_group_of
-from syngony.inference import Scores
+from syngony.inference import Network, Scores
 from syngony.pattern import Pattern
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 
@@ -225,3 +227,20 @@ def test_a_network_says_the_same_whatever_it_is_asked_with():
     assert isinstance(asked[1], PatternError)
     assert (asked[2].space_groups == alone[1].space_groups).all()
     assert Determiner(evidence=("lattice",)).asked(scans[:2]) == [None, None]
+
+
+def test_a_calculated_scan_is_asked_of_the_network_that_the_card_names(rutile):
+    general, other = Network.load(), Network.load("mobilenetv2")
+    network = Network(general.path, general.card | {"calculated": other.name})
+    grid = PaperGrid()
+    lines = reflections(TEXTBOOK["rutile"](), 1.54184, (0.0, 90.0))
+    calculated = Pattern(grid.two_theta, paper_pattern(lines, grid), 1.54184)
+    assert network.suited_to(rutile) is network
+    assert network.suited_to(calculated).name == other.name
+    determiner = Determiner(network, evidence=("network",))
+    asked = determiner.asked([calculated, rutile, calculated])
+    expected = [other.scores(other.view(calculated)[None]), general.scores(general.view(rutile)[None])]
+    for found, place in zip(asked, (0, 1, 0), strict=True):
+        assert np.allclose(found.systems, expected[place].systems, atol=1e-6)
+    evidence, _ = determiner.weigh(calculated)
+    assert np.allclose(evidence.scores.systems, expected[0].systems, atol=1e-6)

@@ -15,8 +15,8 @@ from syngony.lattice.predicted import MONOCLINIC, ORTHORHOMBIC
 from syngony.lattice.search import SearchSettings, judge_of
 from syngony.lattice.selections import MOST_LINES, trial_selections
 from syngony.lines.lines import Lines
-from syngony.lines.scatter import is_calculated
 from syngony.pattern import Pattern, two_theta_from_q
+from syngony.scatter import is_calculated
 from syngony.structure import Structure
 
 WAVELENGTH = 1.54184

@@ -87,10 +87,10 @@ def test_a_full_disk_leaves_the_last_checkpoint(cache, tmp_path, monkeypatch):  
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_two_processes_learn_as_one_does_through_a_kill(table, tmp_path):  # noqa: F811
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    train_recipe("oviedo2019", table, alone, cache=tmp_path / "cache", progress=False, **BUDGET)
+    train_recipe("oviedo2019", table, alone, cache=tmp_path / "cache", options={"width": 16}, progress=False, **BUDGET)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in BUDGET.items()]
     command = [sys.executable, "-m", "syngony", "train", "oviedo2019", "--structures", str(table), "-o", str(shared)]
-    command += ["--cache", str(tmp_path / "cache"), "--processes", "2", *options]
+    command += ["--cache", str(tmp_path / "cache"), "--processes", "2", "--option", "width=16", *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
     while len(read_curves(shared / "curves.csv")) < 2 and process.poll() is None and time.monotonic() < end:
@@ -107,5 +107,6 @@ def test_two_processes_learn_as_one_does_through_a_kill(table, tmp_path):  # noq
     states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (alone, shared)]
     for name, value in states[0].items():
         assert torch.allclose(value.float(), states[1][name].float(), atol=1e-3), name
+    assert all(len(value) in (1, 7, 16, 230) for value in states[0].values() if value.dim()), "--option width=16"
     assert sorted(p.name for p in shared.iterdir()) == sorted(p.name for p in alone.iterdir())
     assert not list(tmp_path.glob("**/.*"))

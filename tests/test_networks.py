@@ -245,3 +245,9 @@ def test_the_environment_names_a_folder_of_networks(tmp_path):
     code = "from syngony import networks; print(networks.build('dense', (1, 16), 7).layers[1].in_features)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "16"
+
+
+def test_options_of_a_network_are_its_own(table, tmp_path):
+    asked = {"structures": str(table), "output": tmp_path / "run", "patterns": 64, "progress": False}
+    with pytest.raises(InputError, match=r"no option 'widths': it takes dense, dropout"):
+        train_recipe("park2017", **asked, options={"widths": [8]})

@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 
 from syngony.errors import ModelError, SyngonyError
 from syngony.extinction_groups import extinction_group_indices, extinction_groups, shares_within_extinction_groups
+from syngony.pattern import Pattern
+from syngony.scatter import is_calculated
 from syngony.shipped import is_as_shipped
 from syngony.symmetry import CRYSTAL_SYSTEMS, SYSTEM_OF_GROUP
 from syngony.views import View, view_from_dict
 
 DEFAULT_MODEL = "syngony"
 CARD_FORMAT = 1
+
+CALCULATED = "calculated"
+"""Key of a card: the shipped network that is asked instead about a scan that was calculated, not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,16 @@ class Network:
                         f"{file.name} is not as it was shipped: install Syngony again, or pass your own .onnx"
                     )
         return cls(path, card)
+
+    @cached_property
+    def for_calculated(self) -> Network:
+        """The shipped network that the card names for scans without scatter, or this one where it names none."""
+        name = self.card.get(CALCULATED)
+        return self if name is None else Network.load(str(name))
+
+    def suited_to(self, pattern: Pattern) -> Network:
+        """This network, or `for_calculated`."""
+        return self.for_calculated if CALCULATED in self.card and is_calculated(pattern) else self
 
     @cached_property
     def _session(self) -> Any:

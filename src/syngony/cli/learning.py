@@ -44,6 +44,10 @@ def train(
         str | None, typer.Option(help="Go on from the weights of a shipped network or an .onnx file.")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate, in place of the recipe's.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of the network, as its file's build names it; the value is JSON."),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, each with its share.")] = 1,
     machines: Annotated[
         int, typer.Option(min=1, help="Machines that run this command together: see docs/training.md.")
@@ -69,9 +73,23 @@ def train(
         also_share=also_share,
         start=start,
         learning_rate=learning_rate,
+        options=_options(option or []),
         processes=processes,
         machines=machines,
     )
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    from syngony.errors import InputError
+
+    options = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            raise InputError(f"--option {text}: give NAME=VALUE with a JSON value, as in dropout=[0.1,0.2]") from None
+    return options
 
 
 def export(

@@ -21,7 +21,7 @@ from syngony.determination.posterior import Posterior, combine
 from syngony.determination.result import Determination
 from syngony.determination.verdict import determination_of
 from syngony.errors import InputError, PatternError
-from syngony.inference import DEFAULT_MODEL, Network, Scores
+from syngony.inference import CALCULATED, DEFAULT_MODEL, Network, Scores
 from syngony.lattice.search import Clock
 from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
@@ -90,15 +90,17 @@ class Determiner:
         network = self.network
         if network is None:
             return [None] * len(patterns)
-        inputs: dict[int, NDArray[np.float32]] = {}
+        inputs: dict[Network, dict[int, NDArray[np.float32]]] = {}
         answers: dict[int, Scores | PatternError] = {}
         for place, pattern in enumerate(patterns):
+            suited = network.suited_to(pattern)
             try:
-                inputs[place] = network.view(pattern)
+                inputs.setdefault(suited, {})[place] = suited.view(pattern)
             except PatternError as error:
                 answers[place] = error
-        if inputs:
-            answers.update(zip(inputs, network.scores_of_each(np.stack(list(inputs.values()))), strict=True))
+        for suited, some in inputs.items():
+            if some:
+                answers.update(zip(some, suited.scores_of_each(np.stack(list(some.values()))), strict=True))
         return [answers[place] for place in range(len(patterns))]
 
     def weigh(
@@ -115,7 +117,8 @@ class Determiner:
             PatternError: the network sees nothing of the scan.
         """
         if scores is None and self.network is not None:
-            scores = self.network.scores(self.network.view(pattern)[None])
+            network = self.network.suited_to(pattern)
+            scores = network.scores(network.view(pattern)[None])
         evidence = gather(
             pattern, scores, self.libraries, self.time_budget, "lattice" in self.kinds, without, self.clock
         )
@@ -160,10 +163,12 @@ class Witnesses:
     def identity(self) -> dict[str, Any]:
         """All that decides what they say of a pattern, as plain values."""
         determiner = self.loaded()
+        network = Network.load(self.model)
         libraries = {library.name: library.header["sha256"] for library in determiner.libraries or ()}
         return {
             "model": determiner.model,
-            "network": Network.load(self.model).card["sha256"],
+            "network": network.card["sha256"],
+            CALCULATED: network.for_calculated.card["sha256"],
             "evidence": list(determiner.kinds),
             "libraries": libraries,
             "budget": self.time_budget,

@@ -21,9 +21,9 @@ from syngony.library.exclusion import Exclusion
 from syngony.library.file import Library
 from syngony.library.match import KnownPhase, match
 from syngony.lines.lines import LineError
-from syngony.lines.scatter import is_calculated
 from syngony.lines.wavelength_check import doubt_of_wavelength
 from syngony.pattern import Pattern
+from syngony.scatter import is_calculated
 
 KINDS = ("network", "lattice", "library")
 """What it looks like, what can be proved, what is remembered."""

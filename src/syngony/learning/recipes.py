@@ -77,6 +77,7 @@ def train_recipe(
     progress: bool = True,
     start: str | None = None,
     learning_rate: float | None = None,
+    options: dict[str, Any] | None = None,
     processes: int = 1,
     machines: int = 1,
 ) -> Classifier:
@@ -96,10 +97,11 @@ def train_recipe(
         progress: show a progress bar.
         start: shipped network, or path of an ``.onnx`` file, whose weights are the first ones.
         learning_rate: in place of the recipe's.
+        options: of the network, by the names of its file's ``build``, over those of the recipe.
         processes, machines: see `syngony.learning.distributed`; what follows training is done by the first alone.
 
     Raises:
-        InputError: unknown recipe or network, a table too small to split, a batch that cannot be shared out.
+        InputError: unknown recipe, network or option, a table too small to split, a batch that cannot be shared out.
         TableError, ModelError: see `build_line_cache` and `train`.
     """
     place = cache or Path(output) / "cache"
@@ -113,6 +115,9 @@ def train_recipe(
         settings = replace(settings, head=head)
     if learning_rate is not None:
         settings = replace(settings, learning_rate=learning_rate)
+    if options:
+        networks.require_options(network, options)
+        settings = replace(settings, network_options=settings.network_options | options)
     first = Network.load(start) if start is not None else None
     if first is not None:
         if (first.card["view"], first.card.get("head")) != (settings.view, settings.head):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from syngony.errors import InputError
-from syngony.lines.scatter import is_calculated
 from syngony.pattern import Pattern, q_from_two_theta
+from syngony.scatter import is_calculated
 from syngony.wavelengths import parse_wavelength
 
 Array = NDArray[np.float64]

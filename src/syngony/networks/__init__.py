@@ -11,8 +11,10 @@ A file ``NAME.py`` of this folder, or of a folder named in the environment varia
 
 from __future__ import annotations
 
+import inspect
 import os
 import pkgutil
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -39,6 +41,14 @@ def network(name: str) -> ModuleType:
     if name not in names():
         raise InputError(f"no network {name!r}: choose one of {', '.join(names())}")
     return import_module(f"{__name__}.{name}")
+
+
+def require_options(name: str, options: Iterable[str]) -> None:
+    """Raise `InputError` unless a network's ``build`` takes all of these options."""
+    taken = list(inspect.signature(network(name).build).parameters)[2:]
+    for option in options:
+        if option not in taken:
+            raise InputError(f"{name} has no option {option!r}: it takes {', '.join(taken) or 'none'}")
 
 
 def build(name: str, shape: tuple[int, ...], outputs: int, **options: Any) -> Any:

@@ -118,6 +118,7 @@ def attribution_html(pattern: Pattern, network: Network) -> Markup:
     from syngony.report.rendering import environment
 
     try:
+        network = network.suited_to(pattern)
         found = attribution_of(pattern, network)
     except PatternError:
         return Markup("")

@@ -154,7 +154,8 @@ def made_by(network: Network | None, libraries: Sequence[Library]) -> str:
 
     import syngony
 
-    asked = "none" if network is None else f"{network.name} (sha256 {network.card['sha256']})"
+    both = () if network is None else dict.fromkeys([network, network.for_calculated])
+    asked = ", ".join(f"{one.name} (sha256 {one.card['sha256']})" for one in both) or "none"
     known = ", ".join(f"{one.name} ({len(one):,} structures, sha256 {one.header['sha256'][:16]}…)" for one in libraries)
     return (
         f"Syngony {syngony.__version__} · network: {asked} · libraries: {known or 'none'} · "
