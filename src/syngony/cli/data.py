@@ -186,6 +186,21 @@ def split(
     print(f"{output}: {split_table(table, output, side):,} structures, the {side} side of {table}")
 
 
+@app.command()
+def substitute(
+    table: Annotated[Path, typer.Argument(help="A Parquet table of structures.")],
+    output: Output,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other elements.")] = 0,
+) -> None:
+    """The training side with other elements in place of theirs: further crystals for syngony train --also."""
+    from syngony.cli.progress import progress_bar
+    from syngony.learning.substitution import substitute_table
+
+    with progress_bar("Substituting", "structures") as bar:
+        count = substitute_table(table, output, seed, bar)
+    print(f"{output}: {count:,} structures with other elements, all of the training side")
+
+
 def _names(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
 

@@ -151,10 +151,10 @@ def train_recipe(
     if not is_first():
         return model
     renderer = renderer_of(model.settings, lines)
-    options: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
-    settle_batch_norm(model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(total, 128)), **options))
+    held: dict[str, Any] = {"batch_size": 128, "seed": CALIBRATION_SEED}
+    settle_batch_norm(model, RenderedPatterns(renderer, train_rows, min(SETTLING_PATTERNS, max(total, 128)), **held))
     save_weights(model, output, "settled")
-    held_out = RenderedPatterns(renderer, validation_rows, shuffle=False, **options)
+    held_out = RenderedPatterns(renderer, validation_rows, shuffle=False, **held)
     temperature = fit_temperature(*collect_logits(model, held_out))
     write_temperature(Path(output), temperature, len(validation_rows))
     return model
