@@ -1,6 +1,8 @@
 """The lattice search on cells that everybody knows."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,12 +17,13 @@ from syngony.cli import app
 from syngony.diffraction.conditions import Conditions
 from syngony.diffraction.measure import measure
 from syngony.diffraction.phase import Phase
-from syngony.lattice import index_lines, index_pattern, search_lattices
+from syngony.lattice import index_lines, index_pattern, kernels, search_lattices
 from syngony.lattice.bravais import bravais_lattices, doubled_lattices, finer_lattices, unit_cell
 from syngony.lattice.comparison import is_derivative, reduced_metric, same_lattice, transformation
 from syngony.lattice.features import FEATURES, lattice_features
 from syngony.lattice.merit import de_wolff, smith_snyder
 from syngony.lattice.predicted import CUBIC, MONOCLINIC, TRICLINIC, predict
+from syngony.lattice.search import SearchSettings, _State
 from syngony.lines import Lines
 from syngony.structure import Structure
 from syngony.unit_cell import CENTRINGS, UnitCell, metric_of, parameters_of
@@ -340,3 +343,25 @@ def test_zones_of_a_right_angle_are_found_whatever_lines_show_them():
     seen = observe(angles, 1.54, np.full(8, 0.01), np.ones(8), np.full(8, 0.02), 0.008)
     first = rectangles(seen, 8, _RECTANGLE_SQUARES)[0]
     assert first[:3] == pytest.approx([u, v, 0.0], rel=1e-6)
+
+
+def test_time_in_which_functions_are_compiled_is_not_the_searchs(monkeypatch):
+    ticks, ready = iter([0.9, 9.0, 9.05, 9.4]), iter([3, 4, 4, 4])
+    state = _State(None, SearchSettings(1.0, lambda: next(ticks)), 1.0, ready=3, looked=0.0)
+    monkeypatch.setattr(kernels, "ready", lambda: next(ready))
+    assert not state.out_of_time  # 0.9 of its own
+    assert not state.out_of_time  # 8.1 more, in which one was compiled
+    assert state.lost == pytest.approx(8.1)
+    assert not state.out_of_time  # 0.95 of its own
+    assert state.out_of_time
+
+
+def test_compiled_functions_are_counted():
+    code = (
+        "from syngony.lattice import kernels, search_lattices\n"
+        "before = kernels.ready(), kernels.compiled()\n"
+        "search_lattices([21.36, 30.38, 37.44, 43.51, 48.96, 54.0, 63.26, 67.6], 'CuKa1', time_budget=5.0)\n"
+        "print(before, kernels.ready() > before[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "(0, 0) True\n"

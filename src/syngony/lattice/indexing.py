@@ -6,19 +6,20 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from syngony.errors import InputError
+from syngony.lattice import kernels
 from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.distortion import on_all_lines
 from syngony.lattice.line_weights import weigh_lines
 from syngony.lattice.merit import de_wolff, smith_snyder
-from syngony.lattice.predicted import CUBIC, HEXAGONAL, MONOCLINIC, ORTHORHOMBIC, TETRAGONAL, TRICLINIC
 from syngony.lattice.refinement import standard_uncertainties
 from syngony.lattice.search import Clock, SearchSettings, judge_of, ranked, search
 from syngony.lattice.suspicion import orders_of_one_spacing, symmetries_within_reach, too_few, why_none
@@ -37,17 +38,7 @@ MAX_VOLUME, MAX_AXIS = 4000.0, 60.0
 LEAST_SCORE = 2.0
 """Cells whose odds are below a hundred to one are not shown."""
 
-_WARMING_WAVELENGTH = 1.5406
-_WARMING_CELLS = {
-    CUBIC: (9.1, 9.1, 9.1, 90.0, 90.0, 90.0),
-    TETRAGONAL: (5.1, 5.1, 7.4, 90.0, 90.0, 90.0),
-    HEXAGONAL: (5.1, 5.1, 7.4, 90.0, 90.0, 120.0),
-    ORTHORHOMBIC: (5.1, 6.3, 7.4, 90.0, 90.0, 90.0),
-    MONOCLINIC: (5.1, 6.3, 7.4, 90.0, 97.0, 90.0),
-    TRICLINIC: (5.1, 6.3, 7.4, 83.0, 97.0, 106.0),
-}
 _PATIENCE = 4.0  # seconds until the user is told
-_COMPILED = 0.1  # seconds: slower than this, something was compiled or loaded
 _MERIT_LINES = 20
 _MOST_CELLS = 10
 _ZERO_SPREAD, _ZERO_SPREAD_CALCULATED = 0.07, 0.02
@@ -237,7 +228,6 @@ def index_lines(
     reason = too_few(lines) or orders_of_one_spacing(lines)
     if reason is not None:
         return Indexing(lines, (), reason)
-    ready()
     spread = _ZERO_SPREAD_CALCULATED if lines.calculated else _ZERO_SPREAD
     settings = SearchSettings(
         time_budget, clock, max_volume=max_volume, max_axis=max_axis, zero_spread=spread if zero_shift else 0.0,
@@ -246,7 +236,8 @@ def index_lines(
     )  # fmt: skip
     weighed = weigh_lines(lines)
     evidence = (lines.two_theta, lines.wavelength, weighed.uncertainty, weighed.weight, weighed.stray, settings)
-    found = search(*evidence)
+    with _compiling_told():
+        found = search(*evidence)
     everything = judge_of(*evidence)
     if lines.calculated:
         found = on_all_lines(found, everything)
@@ -263,27 +254,22 @@ def index_lines(
     return Indexing(lines, tuple(cells), why_none(lines, cells), ordered)
 
 
-@cache
-def ready() -> None:
-    """Have everything compiled, or loaded, before anybody's time runs: once a process, tenths of a second.
+@contextmanager
+def _compiling_told() -> Iterator[None]:
+    """Tell the user where functions are compiled, which takes a minute on a new machine."""
+    before = kernels.compiled()
 
-    The first search on a machine compiles for half a minute; its time budget must not be spent on that.
-    """
-    hkl = np.array([(h, k, l) for h in range(4) for k in range(-3, 4) for l in range(-3, 4) if (h, k, l) > (0, 0, 0)])  # noqa: E741
-    notice = threading.Timer(_PATIENCE, log.warning, ["Compiling the lattice search for this machine: once, a minute."])
+    def tell() -> None:
+        if kernels.compiled() > before:
+            log.warning("Compiling the lattice search for this machine: once, a minute.")
+
+    notice = threading.Timer(_PATIENCE, tell)
     notice.daemon = True
     notice.start()
-    for symmetry, cell in _WARMING_CELLS.items():
-        q = np.unique(np.round(np.einsum("ij,jk,ik->i", hkl, np.linalg.inv(UnitCell(*cell).metric), hkl), 6))[:24]
-        angles = two_theta_from_q(q, _WARMING_WAVELENGTH)
-        same = np.ones(len(q))
-        settings = SearchSettings(time_budget=1.0, zero_spread=0.0, systems=(symmetry,))
-        for _ in range(10):  # each turn compiles what the last one had no time for; the right cell ends it
-            began = time.thread_time()  # a busy machine is not one that compiles
-            search(angles, _WARMING_WAVELENGTH, 0.01 * same, same, 0.02 * same, settings)
-            if time.thread_time() - began < _COMPILED:
-                break
-    notice.cancel()
+    try:
+        yield
+    finally:
+        notice.cancel()
 
 
 def _indexed(candidate: Candidate, everything: Judge, lines: Lines) -> IndexedCell:

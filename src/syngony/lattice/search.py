@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from syngony.lattice import kernels
 from syngony.lattice.candidates import Candidate, Judge
 from syngony.lattice.comparison import same_lattice
 from syngony.lattice.layers import MOST_ACROSS, MOST_ALONG, triclinic_trials
@@ -104,6 +105,9 @@ class _State:
     deadline: float
     found: list[Candidate] = field(default_factory=list)
     enlarged: list[Candidate] = field(default_factory=list)
+    ready: int = field(default_factory=kernels.ready)
+    looked: float = -math.inf
+    lost: float = 0.0
     starts: set[tuple[int, float]] = field(default_factory=set)
 
     def is_enlarged(self, candidate: Candidate) -> bool:
@@ -114,7 +118,12 @@ class _State:
 
     @property
     def out_of_time(self) -> bool:
-        return self.settings.clock() > self.deadline
+        """Whether the deadline has passed. Time in which functions were loaded or compiled is not the search's."""
+        now, ready = self.settings.clock(), kernels.ready()
+        if ready != self.ready:
+            self.lost += now - self.looked
+        self.ready, self.looked = ready, now
+        return now - self.lost > self.deadline
 
 
 def search(
@@ -139,7 +148,7 @@ def search(
     budget = settings.time_budget if settings.time_budget is not None else math.inf
     n = min(len(two_theta), MOST_JUDGED)
     judge = judge_of(two_theta[:n], wavelength, uncertainty[:n], weight[:n], stray[:n], settings)
-    state = _State(judge, settings, began + budget)
+    state = _State(judge, settings, began + budget, looked=began)
     selections = trial_selections(stray)
     sure = selections[0]
 
