@@ -251,3 +251,10 @@ def test_options_of_a_network_are_its_own(table, tmp_path):
     asked = {"structures": str(table), "output": tmp_path / "run", "patterns": 64, "progress": False}
     with pytest.raises(InputError, match=r"no option 'widths': it takes dense, dropout"):
         train_recipe("park2017", **asked, options={"widths": [8]})
+
+
+@pytest.mark.parametrize("patterns", [100, 20_000, 30_000, 64_000, 1_000_000])
+def test_a_budget_is_kept_whatever_its_size(patterns):
+    settings = recipe_settings("syngony", "robust", patterns)
+    assert abs(settings.epochs * settings.epoch_patterns - patterns) < settings.epochs
+    assert min(patterns, 13_000) <= settings.epoch_patterns <= 30_000

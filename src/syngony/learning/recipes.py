@@ -34,6 +34,7 @@ DEFAULT_PATTERNS = 1_000_000
 CALIBRATION_SEED = 4_711
 SETTLING_PATTERNS = 25_600
 
+_EPOCH = 20_000  # patterns, about
 _BEYOND = 1.0  # degrees past the end of a view: a line there still shows its tail
 _ROUND = 10.0  # degrees: views that end close to each other share their lines
 
@@ -50,7 +51,8 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
     if recipe not in RECIPES:
         raise InputError(f"no recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
     own = networks.network(network).recipe(recipe)
-    common: dict[str, Any] = {"network": network, "patterns": patterns, "epoch_patterns": min(20_000, patterns)}
+    epochs = max(1, round(patterns / _EPOCH))  # of equal length, so that a budget is kept to the pattern
+    common: dict[str, Any] = {"network": network, "patterns": patterns, "epoch_patterns": round(patterns / epochs)}
     if recipe == "paper":
         common |= {"conditions": "ideal", "head": "system"}
     else:
