@@ -131,6 +131,15 @@ def test_several_networks_as_one(exported, cache, table, tmp_path):  # noqa: F81
     start_from(model, joined.path, some)
     with torch.no_grad():
         assert np.allclose(model.eval()(torch.from_numpy(inputs)).numpy(), logits(second), atol=5e-3)
+    # A joined one counts as one.
+    all_three = join([joined, exported], tmp_path / "all.onnx", table, tmp_path / "lines")
+    assert np.allclose(logits(all_three), 0.5 * (logits(joined) + logits(exported)), atol=5e-3)
+    assert [one["sha256"] for one in all_three.card["members"]] == [
+        n.card["sha256"] for n in (exported, second, exported)
+    ]
+    start_from(model, all_three.path, some)
+    with torch.no_grad():
+        assert np.allclose(model.eval()(torch.from_numpy(inputs)).numpy(), logits(exported), atol=5e-3)
     wider = {**exported.card, "view": ProfileView(points=128).as_dict()}
     with pytest.raises(ModelError, match="no mean"):
         join([exported, Network(second.path, wider)], tmp_path / "no.onnx", table, tmp_path / "lines")

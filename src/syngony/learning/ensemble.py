@@ -33,7 +33,7 @@ def join(networks: Sequence[Network], output: Path, structures: Path, cache: Pat
     """Write one network that says the mean of the logits of several, calibrated anew.
 
     Args:
-        networks: of one view and head.
+        networks: of one view and head; some may be joined themselves and count as one each.
         output: ends in ``.onnx``; the card, which is the first one's with what is common to all, beside it.
         structures: table they were trained on, of whose validation side simulated patterns calibrate.
         cache: folder for computed lines.
@@ -98,7 +98,9 @@ def _halved(weights: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 def _card(networks: Sequence[Network], name: str, digest: str) -> dict[str, Any]:
     first = networks[0].card
     members = [
-        {key: one.card.get(key) for key in ("sha256", "training", "created", "core_seconds")} for one in networks
+        {key: card.get(key) for key in ("sha256", "training", "created", "core_seconds")}
+        for one in networks
+        for card in one.card.get("members", [one.card])
     ]
     total = sum(int(one.card["parameters"]) for one in networks)
     spent = [member["core_seconds"] for member in members]
@@ -107,8 +109,8 @@ def _card(networks: Sequence[Network], name: str, digest: str) -> dict[str, Any]
 
 
 def _temperature(network: Network, structures: Path, cache: Path) -> float:
-    """Fitted on simulated patterns of the validation side, as a run's is."""
-    training = network.card["members"][0]["training"]
+    """Fitted on simulated patterns of the validation side, as that of the last one's run was."""
+    training = network.card["members"][-1]["training"]
     table = lines_seen(network.view, structures, cache)
     rows = np.flatnonzero(sides_of(table.formula) == "validation")
     renderer = Renderer(table, network.view, training["conditions"], ideal_share=training["ideal_share"])
