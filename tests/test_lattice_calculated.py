@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import TEXTBOOK
 
+from syngony.diffraction.laboratory import Laboratory, Phase, measure
 from syngony.diffraction.profile import PaperGrid, paper_pattern
 from syngony.diffraction.reflections import reflections
 from syngony.lattice.distortion import distorted
@@ -86,3 +87,16 @@ def test_trials_start_from_the_first_lines_of_a_clean_sample():
     assert sure[0] == 20 and len(sure) == 25
     assert list(low) == list(range(MOST_LINES))
     assert len(trial_selections(np.full(40, 0.01))) == 1
+
+
+def test_a_calculated_laboratory_shows_the_lines_and_nothing_else():
+    phase = Phase.from_structure(TEXTBOOK["rutile"]())
+    seen = 0
+    for seed in range(40):
+        conditions = Laboratory().draw_calculated(np.random.default_rng(seed))
+        one, two = (measure(phase, conditions, np.random.default_rng(again)) for again in (seed, seed + 1))
+        assert np.array_equal(one.intensity, two.intensity)  # nothing is left to chance
+        assert all(abs(length / one.wavelength - 1) < 0.01 for length, _ in conditions.radiation)
+        assert one.intensity.min() < 1e-3 * one.intensity.max()  # no background
+        seen += is_calculated(Pattern(*one))
+    assert 10 <= seen < 40  # lines of a few points are as rough as counts

@@ -92,7 +92,7 @@ def test_the_cache_holds_the_lines_and_is_made_once(cache, table, tmp_path):
     assert np.array_equal(some.lines(1)[0], first.lines(5)[0])
 
 
-@pytest.mark.parametrize("conditions", ["ideal", "lab", "mixed"])
+@pytest.mark.parametrize("conditions", ["ideal", "lab", "mixed", "calculated"])
 def test_a_seed_decides_the_patterns(cache, conditions):
     renderer = Renderer(cache, VIEW, conditions)
 

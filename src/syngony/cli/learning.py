@@ -21,7 +21,8 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     recipe: Annotated[
-        str, typer.Option(help="paper: as the network's publication trains it; robust: made to survive real scans.")
+        str,
+        typer.Option(help="paper: as published; robust: to survive real scans; calculated: for scans without noise."),
     ] = "robust",
     head: Annotated[
         str | None, typer.Option(help="Label of the outputs: system, extinction_group or space_group.")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -28,6 +28,11 @@ _COPPER = TUBE_LINES["CuKa"]
 _SCHERRER = 0.9
 _WIDEST = 140.0  # degrees: the arm of few goniometers goes further
 _MOST_POINTS = 8_500
+_ONE_LINE = 0.02  # of a wavelength: both lines of a Kα doublet, not the Kβ beside it
+_UNCALCULATED = (
+    "zero_shift", "displacement", "transparency", "grain_spread", "overflow", "background", "air_scatter", "hump",
+    "fluorescence", "full_scale", "impurity",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,14 @@ class Laboratory:
             impurity=_even_in_log(rng, self.impurity) if rng.random() < self.impurity_share else 0.0,
             **self._processing(rng),
         )
+
+    def draw_calculated(self, rng: np.random.Generator) -> Conditions:
+        """As `draw`, but what a program calculates: the lines of the crystal in some width and range, nothing else."""
+        drawn = self.draw(rng)
+        own = tuple(part for part in drawn.radiation if abs(part[0] / drawn.wavelength - 1.0) < _ONE_LINE)
+        nothing: dict[str, Any] = dict.fromkeys(_UNCALCULATED, 0.0)
+        whole: dict[str, Any] = {"noise": False, "spikes": 0, "subtracted": False, "march": 1.0, "anisotropy": 1.0}
+        return replace(drawn, radiation=own, **whole, **nothing)
 
     def _radiation(self, rng: np.random.Generator) -> tuple[tuple[tuple[float, float], ...], float, bool]:
         """What falls on the sample, the wavelength that is stated for it, and whether a synchrotron made it."""

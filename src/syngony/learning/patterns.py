@@ -19,7 +19,7 @@ from syngony.symmetry import crystal_system_index
 from syngony.views import View, ideal_grid
 from syngony.views.profile import REFERENCE_WAVELENGTH
 
-PatternKind = Literal["ideal", "lab", "mixed", "profiles"]
+PatternKind = Literal["ideal", "lab", "mixed", "calculated", "profiles"]
 
 
 class Renderer:
@@ -29,10 +29,11 @@ class Renderer:
         cache: lines.
         view: what the network sees.
         conditions: ``ideal`` (the paper's pattern), ``lab`` (a drawn instrument and sample), ``mixed`` (each drawn,
-            `ideal_share` of them ideal) or ``profiles`` (no noise, widths and shapes drawn: `VariedProfiles`).
+            `ideal_share` of them ideal), ``calculated`` (the same, of scans without noise: see
+            `Laboratory.draw_calculated`) or ``profiles`` (no noise, widths and shapes drawn: `VariedProfiles`).
         grid: step, filter and range of the ideal pattern.
         laboratory: ranges of the lab patterns.
-        ideal_share: of ``mixed``.
+        ideal_share: of ``mixed`` and ``calculated``.
         keep: remember inputs of ideal patterns (float32, the view's size each), for small tables.
     """
 
@@ -57,7 +58,8 @@ class Renderer:
 
     def __call__(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """One network input of structure `index`; the generator decides everything random."""
-        ideal = self.conditions == "ideal" or (self.conditions == "mixed" and rng.random() < self.ideal_share)
+        partly = self.conditions in ("mixed", "calculated")
+        ideal = self.conditions == "ideal" or (partly and rng.random() < self.ideal_share)
         if ideal:
             return self._ideal(index)
         if self.conditions == "profiles":
@@ -65,6 +67,8 @@ class Renderer:
             lines = two_theta_from_q(q, REFERENCE_WAVELENGTH), intensity
             scan = self.profiles.pattern(*lines, self.view.two_theta_range, rng)
             return self.view.from_scan(*scan, REFERENCE_WAVELENGTH)
+        if self.conditions == "calculated":
+            return self.view.from_scan(*measure(self.cache.phase(index), self.laboratory.draw_calculated(rng), rng))
         conditions = self.laboratory.draw(rng)
         other = self.cache.phase(int(rng.integers(len(self.cache)))) if conditions.impurity > 0 else None
         return self.view.from_scan(*measure(self.cache.phase(index), conditions, rng, impurity=other))

@@ -27,7 +27,7 @@ from syngony.views import View, ideal_grid, view_from_dict
 
 log = logging.getLogger(__name__)
 
-RECIPES = ("paper", "robust")
+RECIPES = ("paper", "robust", "calculated")
 
 DEFAULT_PATTERNS = 1_000_000
 
@@ -44,6 +44,7 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
 
     ``paper``: ideal patterns, one output a crystal system, unless the network's publication does otherwise.
     ``robust``: half of the patterns ideal and half from a drawn laboratory, 230 outputs of which systems are sums.
+    ``calculated``: as ``robust``, but from a laboratory without noise: for a network asked about such scans alone.
 
     Raises:
         InputError: no such recipe or network.
@@ -56,7 +57,7 @@ def recipe_settings(network: str, recipe: str, patterns: int, **changes: Any) ->
     if recipe == "paper":
         common |= {"conditions": "ideal", "head": "system"}
     else:
-        common |= {"conditions": "mixed", "head": "space_group"}
+        common |= {"conditions": "mixed" if recipe == "robust" else recipe, "head": "space_group"}
     return TrainingSettings(**(common | own | changes))
 
 

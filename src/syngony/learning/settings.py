@@ -22,8 +22,9 @@ class TrainingSettings:
         view: settings of the view, ``view.as_dict()``.
         head: ``system`` (7 logits, as the paper), ``extinction_group`` (99) or ``space_group`` (230; a system is the
             sum of its groups, and the network learns from all three labels).
-        conditions: patterns seen in training: ``ideal``, ``lab``, ``mixed`` or ``profiles`` (see `Renderer`).
-        ideal_share: of ``mixed``.
+        conditions: patterns seen in training: ``ideal``, ``lab``, ``mixed``, ``calculated`` or ``profiles`` (see
+            `Renderer`).
+        ideal_share: of ``mixed`` and ``calculated``.
         patterns: budget of the fine-tuning stage.
         transfer_patterns: budget of the transfer stage (frozen backbone), used only with
             pre-trained weights.
