@@ -1,6 +1,6 @@
 """How networks do on scans that a program calculated, of several kinds, on the validation side.
 
-    python benchmarks/calculated.py ../shared/data/materials_project.parquet --models syngony --cache runs/syngony/cache
+    python benchmarks/calculated.py ../shared/data/materials_project.parquet --beside mine.onnx --cache runs/syngony/cache
 
 The paper's patterns whole and from 10 to 80 degrees, pseudo-Voigts of drawn widths in two ranges, broad ones, a scan of
 molybdenum radiation, and `Laboratory.draw_calculated`. A network that is asked about calculated scans in place of
@@ -59,11 +59,11 @@ def scans_of(table: LineCache, row: int, rng: np.random.Generator) -> Iterator[t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("structures", type=Path)
-    parser.add_argument("--models", nargs="+", default=["syngony"])
+    parser.add_argument("--beside", nargs="*", default=[], help="networks that are compared with syngony")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--limit", type=int, default=700)
     arguments = parser.parse_args()
-    networks = [Network.load(name) for name in arguments.models]
+    networks = [Network.load(name) for name in ("syngony", *arguments.beside)]
     table = lines_seen(networks[0].view, arguments.structures, arguments.cache)
     rows = np.flatnonzero(sides_of(table.formula) == "validation")
     rows = rows[:: max(1, len(rows) // arguments.limit)]
