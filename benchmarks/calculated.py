@@ -1,6 +1,6 @@
 """How networks do on scans that a program calculated, of several kinds, on the validation side.
 
-    python benchmarks/calculated.py ../shared/data/materials_project.parquet --beside mine.onnx --cache runs/syngony/cache
+    python benchmarks/calculated.py ../shared/data/materials_project.parquet --beside mine.onnx
 
 The paper's patterns whole and from 10 to 80 degrees, pseudo-Voigts of drawn widths in two ranges, broad ones, a scan of
 molybdenum radiation, and `Laboratory.draw_calculated`. A network that is asked about calculated scans in place of
