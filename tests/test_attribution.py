@@ -23,6 +23,7 @@ class LooksAt(Network):
     """A network that says cubic by what it sees at 30 degrees, and the less so by what it sees at 60."""
 
     def __init__(self) -> None:
+        self.card: dict = {}
         self.name = "looks at 30"
         self.view = ProfileView("two_theta", 800, (10.0, 90.0), "linear")
 
