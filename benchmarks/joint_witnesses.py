@@ -20,8 +20,7 @@ def network_witness(model: str) -> Callable[[Any], dict[str, Any]]:
     network = Network.load(model)
 
     def ask(scan: Any) -> dict[str, Any]:
-        suited = network.suited_to(scan.pattern)
-        scores = suited.scores(suited.view(scan.pattern)[None])
+        scores = network.scores_of(scan.pattern)
         groups = scores.space_groups
         return {
             "systems": [round(float(p), 7) for p in scores.systems[0]],

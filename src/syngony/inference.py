@@ -94,6 +94,15 @@ class Network:
         """This network, or `for_calculated`."""
         return self.for_calculated if CALCULATED in self.card and is_calculated(pattern) else self
 
+    def scores_of(self, pattern: Pattern) -> Scores:
+        """`scores` of one scan, by the network that is suited to it.
+
+        Raises:
+            PatternError: that network sees nothing of the scan.
+        """
+        suited = self.suited_to(pattern)
+        return suited.scores(suited.view(pattern)[None])
+
     @cached_property
     def _session(self) -> Any:
         import onnxruntime

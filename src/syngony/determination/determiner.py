@@ -95,12 +95,13 @@ class Determiner:
         for place, pattern in enumerate(patterns):
             suited = network.suited_to(pattern)
             try:
-                inputs.setdefault(suited, {})[place] = suited.view(pattern)
+                seen = suited.view(pattern)
             except PatternError as error:
                 answers[place] = error
+            else:
+                inputs.setdefault(suited, {})[place] = seen
         for suited, some in inputs.items():
-            if some:
-                answers.update(zip(some, suited.scores_of_each(np.stack(list(some.values()))), strict=True))
+            answers.update(zip(some, suited.scores_of_each(np.stack(list(some.values()))), strict=True))
         return [answers[place] for place in range(len(patterns))]
 
     def weigh(
@@ -117,8 +118,7 @@ class Determiner:
             PatternError: the network sees nothing of the scan.
         """
         if scores is None and self.network is not None:
-            network = self.network.suited_to(pattern)
-            scores = network.scores(network.view(pattern)[None])
+            scores = self.network.scores_of(pattern)
         evidence = gather(
             pattern, scores, self.libraries, self.time_budget, "lattice" in self.kinds, without, self.clock
         )

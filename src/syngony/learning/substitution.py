@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from syngony.errors import InputError, StructureError
-from syngony.learning.split import side_of
+from syngony.learning.split import side_of, sides_of
 from syngony.structure import Structure
 from syngony.structure_table import StructureRecord, TableInfo, iter_structures, read_info, read_table, write_structures
 
@@ -92,8 +92,7 @@ def substitute_table(
         OutputError: the output cannot be written.
     """
     source, about = read_table(table), read_info(table)
-    sides = np.array([side_of(formula) for formula in source["formula"].to_pylist()])
-    training = source.take(np.flatnonzero(sides == "train"))
+    training = source.take(np.flatnonzero(sides_of(source["formula"].to_pylist()) == "train"))
     if training.num_rows == 0:
         raise InputError(f"{table}: none of its structures is of the training side; give a larger table")
     substitution = Substitution(training["species"].to_pylist())
