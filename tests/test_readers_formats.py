@@ -71,7 +71,7 @@ def test_a_scan_that_is_none_is_left_out(tmp_path: Path) -> None:
 
 @st.composite
 def written_scans(draw: st.DrawFn) -> Written:
-    n = draw(st.integers(60, 300))
+    n = draw(st.integers(62, 300))  # three degrees at least, of the finest step
     start, step = draw(st.integers(100, 9000)) / 100, draw(st.integers(5, 30)) / 100
     counts = draw(st.lists(st.integers(0, 99_999), min_size=n, max_size=n).filter(lambda c: len(set(c)) > 3))
     return Written(start, step, tuple(counts))

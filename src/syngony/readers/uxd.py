@@ -41,7 +41,9 @@ def read_uxd(text: str) -> list[Scan]:
 
     for number, line in enumerate(text.splitlines(), 1):
         line = line.partition(";")[0].strip(" \t\x1a\x00")
-        if not line:
+        if not line.startswith("_"):
+            if line and block is not None:
+                block.append(line)
             continue
         marker, key = _BLOCK.match(line), _KEY.match(line)
         if marker:
@@ -67,11 +69,11 @@ def read_uxd(text: str) -> list[Scan]:
 def _scan(header: dict[str, str], block: list[str], paired: bool) -> Scan:
     refuse_axis(header.get("DRIVE", ""))
     if paired:
-        rows = [_floats(line) for line in block]
-        if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
+        values = _numbers(" ".join(block))
+        widths = {len(_words(line)) for line in block}
+        if len(widths) != 1 or min(widths) < 2:
             raise PatternError(f"{NAME}: rows that are not equally long pairs of angle and intensity: copy it again")
-        values = np.array(rows)
-        angles, counts = values[:, 0].copy(), values[:, 1].copy()
+        angles, counts = values.reshape(len(block), -1)[:, :2].T.copy()
     else:
         counts = _numbers(" ".join(block))
         angles = stepped(_number(header, "START"), _number(header, "STEPSIZE"), len(counts))
@@ -98,14 +100,15 @@ def _scan(header: dict[str, str], block: list[str], paired: bool) -> Scan:
 
 
 def _numbers(text: str) -> NDArray[np.float64]:
-    return np.array(_floats(text), dtype=np.float64)
-
-
-def _floats(text: str) -> list[float]:
     try:
-        return [float(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        raise PatternError(f"{NAME}: {text[:30]!a} in the middle of a scan: copy it again") from None
+        return np.array([float(word) for word in _words(text)])
+    except ValueError as error:  # "could not convert string to float: '...'"
+        word = str(error).partition(": ")[2].strip("'")
+        raise PatternError(f"{NAME}: {word[:30]!a} in the middle of a scan: copy it again") from None
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
 
 
 def _number(header: dict[str, str], key: str) -> float:
