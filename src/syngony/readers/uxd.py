@@ -41,17 +41,15 @@ def read_uxd(text: str) -> list[Scan]:
 
     for number, line in enumerate(text.splitlines(), 1):
         line = line.partition(";")[0].strip(" \t\x1a\x00")
-        if not line.startswith("_"):
-            if line and block is not None:
-                block.append(line)
+        if not line:
             continue
-        marker, key = _BLOCK.match(line), _KEY.match(line)
-        if marker:
+        named = line.startswith("_")
+        if named and (marker := _BLOCK.match(line)):
             close()
             block, paired = [], bool(marker.group(1))
-        elif _OTHER_BLOCK.match(line):
+        elif named and _OTHER_BLOCK.match(line):
             raise PatternError(f"{NAME}: line {number} begins a block of {line[:30]!a}, which is no scan of 2θ")
-        elif key:
+        elif named and (key := _KEY.match(line)):
             name = key.group(1).upper()
             if block is not None or name == "DRIVE":
                 close()
@@ -69,13 +67,13 @@ def read_uxd(text: str) -> list[Scan]:
 def _scan(header: dict[str, str], block: list[str], paired: bool) -> Scan:
     refuse_axis(header.get("DRIVE", ""))
     if paired:
-        values = _numbers(" ".join(block))
-        widths = {len(_words(line)) for line in block}
+        values = _numbers(block)
+        widths = {len(_words(line)) for line in block}  # cheaper again than a million rows kept
         if len(widths) != 1 or min(widths) < 2:
             raise PatternError(f"{NAME}: rows that are not equally long pairs of angle and intensity: copy it again")
         angles, counts = values.reshape(len(block), -1)[:, :2].T.copy()
     else:
-        counts = _numbers(" ".join(block))
+        counts = _numbers(block)
         angles = stepped(_number(header, "START"), _number(header, "STEPSIZE"), len(counts))
     declared = header.get("STEPCOUNT", "")
     if declared and _number(header, "STEPCOUNT") != len(counts):
@@ -99,9 +97,9 @@ def _scan(header: dict[str, str], block: list[str], paired: bool) -> Scan:
     return Scan(angles, counts, first, described, tuple(warnings + more), chi=_optional(header, "KHI"))
 
 
-def _numbers(text: str) -> NDArray[np.float64]:
+def _numbers(block: list[str]) -> NDArray[np.float64]:
     try:
-        return np.array([float(word) for word in _words(text)])
+        return np.array([float(word) for word in _words(" ".join(block))])
     except ValueError as error:  # "could not convert string to float: '...'"
         word = str(error).partition(": ")[2].strip("'")
         raise PatternError(f"{NAME}: {word[:30]!a} in the middle of a scan: copy it again") from None
